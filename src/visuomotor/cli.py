@@ -1,0 +1,41 @@
+"""The command line: ``visuomotor COMMAND``. Each command is one file in ``commands/``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+import visuomotor
+from visuomotor.discovery import names_in
+from visuomotor.errors import InputError, MissingExtraError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; leaves with its exit code.
+
+    0: done; 1: done, but the answer is no (not focused); 2: wrong input, said in one sentence.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(visuomotor.__version__)
+        return
+    package = "visuomotor.commands"
+    commands = {
+        name: importlib.import_module(f"{package}.{name}").command
+        for name in names_in(package, "command")
+    }
+    try:
+        code = tyro.extras.subcommand_cli_from_dict(
+            commands, prog="visuomotor", description=visuomotor.__doc__, args=words or ["--help"]
+        )
+    except (InputError, MissingExtraError) as error:
+        print(f"visuomotor: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("visuomotor: stopped", file=sys.stderr)
+        code = 130
+    if code:
+        raise SystemExit(code)

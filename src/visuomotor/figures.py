@@ -1,0 +1,180 @@
+"""The pictures that people are shown."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from visuomotor.files import write_atomically
+from visuomotor.runner import FocusResult
+from visuomotor.types import FloatArray, FocusCurve
+
+_COLOURS = ("#d1495b", "#2e6f95", "#3c8d5a", "#b5762a", "#7b5ea7")
+_CURVE = "#8a8f98"
+_TICKS = [1, 2, 5, 10, 20, 50, 100]
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+}
+
+
+def demo_figure(
+    path: Path,
+    curve: FocusCurve,
+    results: Mapping[str, FocusResult],
+    before: NDArray[Any],
+    after: NDArray[Any],
+    unit: str,
+) -> None:
+    """The focus curve, each method's looks on it in their order, pictures before and after.
+
+    results: by name of the method, all from the same start; the first is the one whose pictures
+    ``before`` and ``after`` (H, W) are.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 6.4), dpi=110, layout="constrained")
+        grid = figure.add_gridspec(2, 2, width_ratios=(3, 1.15), height_ratios=(1.15, 1))
+        top = figure.add_subplot(grid[0, 0])
+        bottom = figure.add_subplot(grid[1, 0], sharex=top)
+        _draw_curve(top, curve)
+        # The shortest path last, so that it is not hidden below the sweeps.
+        for row, (name, result) in reversed(list(enumerate(results.items()))):
+            colour = _COLOURS[row % len(_COLOURS)]
+            path_positions = np.array(result.path)
+            order = np.arange(1, len(path_positions) + 1)
+            sharpness = np.array([s for _, s in result.curve]) / curve.maximum
+            size = 26 if row == 0 else 9
+            top.scatter(path_positions, sharpness, s=size, color=colour, zorder=3 + (row == 0))
+            label = f"{name}: {result.exposures} exposures"
+            bottom.plot(path_positions, order, "-o", ms=3, lw=1.2, color=colour, label=label)
+            bottom.plot(path_positions[-1], order[-1], "s", ms=7, mec=colour, mfc="none")
+        start = next(iter(results.values())).start
+        top.axvline(start, color="black", lw=0.8, ls=":")
+        top.annotate(
+            " start", (start, 1.0), va="top", xycoords=("data", "axes fraction"), fontsize=8
+        )
+        top.set_title("Focus curve and what each method looked at", loc="left")
+        top.legend(loc="upper right", fontsize=8)
+        top.tick_params(labelbottom=False)
+        # A full sweep takes a hundred looks, a policy five: only a log axis shows both.
+        bottom.set_yscale("log")
+        bottom.set_yticks(_TICKS, [str(tick) for tick in _TICKS])
+        bottom.minorticks_off()
+        bottom.invert_yaxis()
+        bottom.set(xlabel=f"focus position ({unit})", ylabel="exposure number")
+        handles, labels = bottom.get_legend_handles_labels()
+        bottom.legend(handles[::-1], labels[::-1], fontsize=7.5, loc="lower right")
+        name, result = next(iter(results.items()))
+        _picture(figure.add_subplot(grid[0, 1]), before, f"before: {result.start:.4g} {unit}")
+        title = f"after ({name}): {result.position:.4g} {unit}"
+        _picture(figure.add_subplot(grid[1, 1]), after, title)
+        _save(figure, path)
+
+
+def focus_figure(
+    path: Path,
+    curve: FocusCurve | None,
+    result: FocusResult,
+    before: NDArray[Any],
+    after: NDArray[Any],
+    title: str,
+) -> None:
+    """One focus run: the curve where it is known, the path in its order, before and after."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 4.2), dpi=110, layout="constrained")
+        grid = figure.add_gridspec(2, 2, width_ratios=(2.6, 1))
+        axes = figure.add_subplot(grid[:, 0])
+        positions = np.array(result.path)
+        sharpness = np.array([s for _, s in result.curve])
+        scale = max(curve.maximum if curve else 0.0, float(sharpness.max()), 1e-12)
+        if curve is not None:
+            _draw_curve(axes, curve, scale)
+        axes.plot(positions, sharpness / scale, "-", color=_COLOURS[0], lw=1, alpha=0.6)
+        axes.scatter(positions, sharpness / scale, color=_COLOURS[0], zorder=3, s=26)
+        for order, (x, y) in enumerate(zip(positions, sharpness / scale, strict=True), start=1):
+            if len(positions) <= 25 or order in (1, len(positions)):
+                axes.annotate(str(order), (x, y), (4, 4), textcoords="offset points", fontsize=8)
+        axes.set(
+            xlabel=f"focus position ({result.unit})",
+            ylabel="sharpness / maximum" if curve else "sharpness / sharpest look",
+        )
+        axes.set_title(
+            f"{title}\n{result.verdict} at {result.position:.4g} {result.unit}, "
+            f"{result.exposures} exposures",
+            loc="left",
+        )
+        if curve is not None:
+            axes.legend(fontsize=8)
+        _picture(figure.add_subplot(grid[0, 1]), before, f"before: {result.start:.4g}")
+        _picture(figure.add_subplot(grid[1, 1]), after, f"after: {result.position:.4g}")
+        _save(figure, path)
+
+
+def score_figure(
+    path: Path,
+    curves: Mapping[str, FocusCurve],
+    focus_position: float | None,
+    pictures: Sequence[tuple[str, NDArray[Any]]],
+    title: str,
+    unit: str,
+) -> None:
+    """Every measure over a stack, each from 0 to 1, and pictures at a few positions."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 5.4), dpi=110, layout="constrained")
+        grid = figure.add_gridspec(2, len(pictures), height_ratios=(2, 1))
+        axes = figure.add_subplot(grid[0, :])
+        colours = mpl.colormaps["tab10"]
+        for number, (name, curve) in enumerate(curves.items()):
+            shown = (curve.sharpness - curve.sharpness.min()) / max(curve.range, 1e-300)
+            mark = "-o" if len(curve.positions) <= 60 else "-"
+            colour = colours(number % 10)
+            axes.plot(curve.positions, shown, mark, ms=3, lw=1.2, color=colour, label=name)
+        if focus_position is not None:
+            axes.axvline(focus_position, color="black", lw=0.8, ls=":")
+        axes.set(xlabel=f"focus position ({unit})", ylabel="measure, 0 to 1 over the stack")
+        axes.set_title(title, loc="left")
+        axes.legend(fontsize=8)
+        for column, (label, picture) in enumerate(pictures):
+            _picture(figure.add_subplot(grid[1, column]), picture, label)
+        _save(figure, path)
+
+
+def _draw_curve(axes: Any, curve: FocusCurve, scale: float | None = None) -> None:
+    relative: FloatArray = curve.sharpness / (scale or curve.maximum)
+    axes.plot(curve.positions, relative, color=_CURVE, lw=1.4, label="focus curve", zorder=1)
+    low, high = _zone(curve)
+    axes.axvspan(low, high, color="#3c8d5a", alpha=0.13, lw=0, label="above 0.9 of the maximum")
+    axes.set_ylabel("sharpness / maximum")
+    axes.set_ylim(0, 1.08)
+
+
+def _zone(curve: FocusCurve) -> tuple[float, float]:
+    """Ends of the stretch around the maximum that stays above 0.9 of it."""
+    sharp = curve.sharpness > 0.9 * curve.maximum
+    best = int(np.argmax(curve.sharpness))
+    first = best - int(np.argmin(sharp[best::-1])) + 1 if not sharp[: best + 1].all() else 0
+    last = best + int(np.argmin(sharp[best:])) - 1 if not sharp[best:].all() else len(sharp) - 1
+    return float(curve.positions[first]), float(curve.positions[last])
+
+
+def _picture(axes: Any, picture: NDArray[Any], title: str) -> None:
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    axes.set_title(title, fontsize=8.5)
+    axes.set_axis_off()
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """As PNG, whole or not at all."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_atomically(path, content.getvalue())

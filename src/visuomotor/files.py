@@ -1,0 +1,100 @@
+"""Files that are whole or not there, and nested state as one such file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visuomotor.errors import InputError
+
+FORMAT = 1
+_KEY = "visuomotor"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a temporary file beside ``path``, flush it to the disk, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Nested dicts of tensors, arrays, numbers, strings and lists as one safetensors file: arrays
+    as tensors, everything else as JSON in its header. Never a pickle."""
+    import torch
+    from safetensors.torch import save
+
+    tensors: dict[str, torch.Tensor] = {}
+
+    def strip(value: Any, name: str) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): strip(item, f"{name}/{key}") for key, item in value.items()}
+        if isinstance(value, np.ndarray):
+            tensors[name] = torch.from_numpy(np.ascontiguousarray(value))
+            return {"numpy": name, "shape": list(value.shape)}
+        if isinstance(value, torch.Tensor):
+            tensors[name] = value.detach().cpu().contiguous().clone()
+            return {"torch": name}
+        if isinstance(value, np.generic):
+            return value.item()
+        return value
+
+    plain = strip(state, "")
+    header = json.dumps({"format": FORMAT, "state": plain})
+    write_atomically(path, save(tensors, {_KEY: header}))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """What ``save_state`` saved. InputError for a pickle, a truncated or a foreign file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"{path}: expected a checkpoint file, found none")
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:1] == b"\x80" or start == b"PK\x03\x04":
+        raise InputError(f"{path}: expected safetensors, got a pickle, which is never loaded")
+    try:
+        with safe_open(str(path), framework="pt") as stored:
+            header = (stored.metadata() or {}).get(_KEY)
+            names = list(stored.keys())
+            tensors = {name: stored.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}: expected a whole safetensors file, got one that is truncated or damaged "
+            f"({error})"
+        ) from None
+    if header is None:
+        raise InputError(f"{path}: expected a visuomotor checkpoint, got other safetensors")
+    content = json.loads(header)
+    if content["format"] > FORMAT:
+        raise InputError(
+            f"{path}: expected format {FORMAT} or older, got {content['format']}; "
+            f"update visuomotor to read it"
+        )
+
+    def restore(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"numpy", "shape"}:
+            return tensors[value["numpy"]].numpy().reshape(value["shape"])
+        if set(value) == {"torch"}:
+            return tensors[value["torch"]]
+        return {key: restore(item) for key, item in value.items()}
+
+    state: dict[str, Any] = restore(content["state"])
+    return state

@@ -1,0 +1,119 @@
+"""What an instrument is made of.
+
+An instrument holds B cells: independent copies, or rigs side by side. Every call names the cells it
+means (``cells``: (M,) integer indices), so that a cell that is done is neither moved nor exposed.
+Positions are in the axis' own unit, pictures are raw grey levels; nothing here knows a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from visuomotor.types import ROI, FloatArray, FocusCurve, Frames, IntArray
+
+
+@runtime_checkable
+class Camera(Protocol):
+    """Takes pictures. A picture is exposed after the call, never a stale one from a buffer."""
+
+    exposure_ms: float
+    timeout_ms: float
+    """A picture that takes longer than this is an error (0: the camera never blocks)."""
+    display_range: tuple[float, float]
+    """Grey levels shown as 0 and 255: fixed for the camera, so that brightness stays comparable."""
+
+    def grab(self, cells: IntArray) -> Frames:
+        """One new picture of each cell named: (M, H, W) or (M, H, W, 3), uint8 or uint16."""
+
+
+@runtime_checkable
+class FiniteCamera(Camera, Protocol):
+    """A camera whose every possible picture is known beforehand, as in a recording without noise.
+
+    What is read off a picture can then be read once and looked up, and pictures stored by number.
+    """
+
+    num_frames: int
+    memo: dict[Any, Any]
+    """For what was read off these pictures, so that it is read once: shared by every camera of the
+    same recording and region of interest."""
+
+    def frame_ids(self, cells: IntArray) -> IntArray:
+        """(M,) the number of the picture that ``grab`` would return now for each cell."""
+
+    def frames(self, ids: IntArray) -> Frames:
+        """The pictures of these numbers, (M, H, W) or (M, H, W, 3)."""
+
+
+@runtime_checkable
+class Axis(Protocol):
+    """One thing that moves."""
+
+    unit: str
+    limits: tuple[float, float]
+
+    @property
+    def position(self) -> FloatArray:
+        """(B,) where each cell is."""
+
+    def move_to(self, target: FloatArray, cells: IntArray) -> FloatArray:
+        """Move the cells named to target (M,) and return where they came to (M,): the executed
+        motion, clipped to the limits. A target that is not finite is refused with InputError."""
+
+
+@runtime_checkable
+class FocusInstrument(Protocol):
+    """A camera and a focus axis: a microscope, a camera with a focusing lens, a recorded stack."""
+
+    num_cells: int
+    camera: Camera
+    focus: Axis
+    fine_step: float
+    """The smallest useful focus move, in the axis' unit; actions count in it."""
+    roi: ROI | None
+    """What pictures are judged on; None is the whole picture."""
+
+    def reset(
+        self, cells: IntArray, start: FloatArray | None, generator: np.random.Generator
+    ) -> None:
+        """Bring the cells to start (M,), or to random positions that the instrument allows."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the instrument in its safe state, with what was changed restored."""
+
+
+@runtime_checkable
+class HasFocusTruth(Protocol):
+    """An instrument that knows where focus is: a recording or a simulator. Trainers and evaluators
+    ask; a policy at test time never does."""
+
+    def focus_truth(
+        self, measure: Callable[[Frames], FloatArray], key: Hashable
+    ) -> list[FocusCurve]:
+        """The noise-free focus curve of each view, ``measure`` mapping pictures (M, H, W[, 3]),
+        already cropped to the region of interest, to sharpness (M,). ``key`` names the measure:
+        curves of the same key are the same, and need be made only once."""
+
+    def views(self) -> IntArray:
+        """(B,) which of these curves each cell is on."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Something whose state can be saved and put back exactly: what a resumed run needs."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Arrays, numbers and strings only."""
+
+    def load_state_dict(self, state: dict[str, object]) -> None: ...

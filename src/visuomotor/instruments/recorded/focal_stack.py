@@ -1,0 +1,398 @@
+"""A recorded focal stack: pictures of one view at many focus positions, and an instrument made of
+it, whose camera shows what was recorded where the focus axis stands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from visuomotor.errors import InputError
+from visuomotor.instruments.recorded.picture_files import read_pictures
+from visuomotor.types import ROI, FloatArray, FocusCurve, Frames, IntArray
+from visuomotor.vision.focus import tenengrad
+from visuomotor.vision.transforms import (
+    checked_roi,
+    content_roi,
+    percentile_range,
+    smooth,
+    to_gray,
+)
+
+MIN_PLANES = 3
+ZONE_FRACTION = 0.9
+FINE_STEPS_IN_ZONE = 5
+"""The zone above 0.9 of the maximum spans this many fine steps; yu2018's spans 3 to 8."""
+RoiChoice = ROI | tuple[int, int, int, int] | Literal["auto"] | None
+
+
+class FocalStack:
+    """Pictures (P, H, W) or (P, H, W, 3), uint8 or uint16, at ascending positions (P,).
+
+    ``display_range`` maps grey levels to 8 bit, fixed for the stack by percentiles of all recorded
+    planes. ``resample`` gives a stack at other positions, blended linearly between the planes on
+    both sides and labelled by ``interpolated_from``.
+    """
+
+    def __init__(
+        self, frames: Frames, positions: ArrayLike, unit: str = "um", name: str = "stack"
+    ) -> None:
+        self.frames = _checked_frames(np.asarray(frames), name)
+        """The recorded planes, also of a resampled stack."""
+        self.positions = _checked_positions(positions, len(self.frames), name)
+        self.unit = unit
+        self.name = name
+        self.interpolated_from: int | None = None
+        """Number of recorded planes, if the positions are not those of the planes."""
+        self._recorded_at = self.positions
+        self.display_range = percentile_range(self.frames)
+        self._memos: dict[Hashable, dict[Any, Any]] = {}
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        spacing: float | None = None,
+        unit: str | None = None,
+        channel: int | None = None,
+    ) -> FocalStack:
+        """Read a stack: OME-TIFF, ImageJ or multi-page TIFF, or a folder of pictures.
+
+        spacing, unit: between neighbouring planes; by default from the file's metadata, or planes
+        are counted (unit "plane"). In a folder the number in each name is its position, so that a
+        missing picture leaves a gap. channel: of a TIFF with several. InputError if it is no stack.
+        """
+        source = Path(path)
+        pictures = read_pictures(source, channel)
+        if spacing is not None and not (np.isfinite(spacing) and spacing > 0):
+            raise InputError(f"{source}: spacing: expected a positive distance, got {spacing}")
+        step = spacing or pictures.spacing or 1.0
+        known = unit or ("um" if spacing is not None else pictures.unit)
+        name = (
+            source.name.removesuffix(".tif").removesuffix(".ome") if source.suffix else source.name
+        )
+        return cls(pictures.frames, pictures.numbers * step, known, name)
+
+    @property
+    def num_positions(self) -> int:
+        return len(self.positions)
+
+    @property
+    def spacing(self) -> float:
+        """Mean distance between neighbouring positions."""
+        return float(self.positions[-1] - self.positions[0]) / (self.num_positions - 1)
+
+    @cached_property
+    def origin_digest(self) -> str:
+        """sha256 over the recorded planes and where they were taken; a resampled stack keeps it."""
+        digest = hashlib.sha256(f"{self.frames.dtype} {self.frames.shape}".encode())
+        digest.update(self.frames.tobytes())
+        digest.update(self._recorded_at.tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _gray(self) -> Frames:
+        """(P, H, W): what the instrument's camera sees, in the recorded type."""
+        if self.frames.ndim == 3:
+            return self.frames
+        planes = (np.rint(to_gray(plane[None])[0]) for plane in self.frames)
+        gray: Frames = np.stack([plane.astype(self.frames.dtype) for plane in planes])
+        return gray
+
+    def resample(self, count: int) -> FocalStack:
+        """The same view at ``count`` equally spaced positions; pictures are made when asked for."""
+        if count < MIN_PLANES:
+            raise InputError(f"resample: expected at least {MIN_PLANES} positions, got {count}")
+        stack = FocalStack.__new__(FocalStack)
+        stack.__dict__.update(self.__dict__)
+        stack.positions = np.linspace(self.positions[0], self.positions[-1], count)
+        stack.interpolated_from = len(self._recorded_at)
+        stack._memos = {}
+        return stack
+
+    def frames_at(self, positions: ArrayLike) -> Frames:
+        """Grey pictures (M, H, W) at any positions (M,) in the range, blended linearly."""
+        return np.stack([self._blend(float(p)) for p in np.atleast_1d(np.asarray(positions))])
+
+    def planes(self, ids: IntArray) -> Frames:
+        """Grey pictures (M, H, W) at the stack's own positions number ``ids`` (M,)."""
+        return self.frames_at(self.positions[ids])
+
+    def curve(self, measure: Callable[[Frames], FloatArray], roi: RoiChoice = None) -> FocusCurve:
+        """Sharpness at each of the stack's own positions, one picture at a time."""
+        region = self.region(roi)
+        sharpness = np.empty(self.num_positions)
+        for number, position in enumerate(self.positions):
+            picture = self._blend(float(position))[None]
+            sharpness[number] = measure(picture if region is None else region.crop(picture))[0]
+        return FocusCurve(self.positions, sharpness)
+
+    def fine_step(self, roi: RoiChoice = None) -> float:
+        """The smallest useful move, read off the stack's own focus curve.
+
+        A fifth of the width of the zone above 0.9 of the maximum around the peak (Tenengrad after
+        a Gaussian of 1 px); a 130th of the range if the curve is flat.
+        """
+        memo = self.memo(self.region(roi))
+        if "fine_step" not in memo:
+            curve = self.curve(lambda frames: tenengrad(smooth(frames, 1.0)), roi)
+            memo["fine_step"] = _zone_width(curve) / FINE_STEPS_IN_ZONE
+        return float(memo["fine_step"])
+
+    def region(self, roi: RoiChoice) -> ROI | None:
+        """The region as pixels: None is the whole picture, "auto" the one with the most detail."""
+        if roi is None:
+            return None
+        if isinstance(roi, str):
+            if roi != "auto":
+                raise InputError(f"roi: expected 'auto' or four numbers, got {roi!r}")
+            memo = self.memo("auto")
+            if "roi" not in memo:
+                memo["roi"] = content_roi(self._gray)
+            region: ROI = memo["roi"]
+            return region
+        return checked_roi(roi, *self.frames.shape[1:3])
+
+    def memo(self, key: Hashable) -> dict[Any, Any]:
+        """What was already read off this stack within a region."""
+        return self._memos.setdefault(key, {})
+
+    def instrument(
+        self,
+        start: ArrayLike | None = None,
+        fine_step: float | None = None,
+        roi: RoiChoice = None,
+        cells: int = 1,
+        continuous: bool = True,
+    ) -> FocalStackInstrument:
+        """An instrument of ``cells`` copies of this view.
+
+        start: where each episode begins, for all cells or (B,); None: anywhere. fine_step: by
+        default from the focus curve. continuous: any position, by interpolation, as on a rig;
+        False: only the stack's own positions, as in yu2018, where every picture is known.
+        """
+        return FocalStackInstrument(self, start, fine_step, roi, cells, continuous)
+
+    def _blend(self, position: float) -> Any:
+        """(H, W) between the two recorded planes around ``position``."""
+        at, gray = self._recorded_at, self._gray
+        below = int(np.clip(np.searchsorted(at, position, side="right") - 1, 0, len(at) - 2))
+        share = (position - at[below]) / (at[below + 1] - at[below])
+        # Within rounding of a plane the picture is the plane, without a blend's rounding.
+        if abs(share) < 1e-9:
+            return gray[below]
+        if abs(share - 1) < 1e-9:
+            return gray[below + 1]
+        mixed = (1 - share) * gray[below].astype(np.float32) + share * gray[below + 1]
+        return np.rint(mixed).astype(gray.dtype)
+
+
+class FocalStackInstrument:
+    """B cells on one stack: see ``protocols.FocusInstrument``, ``HasFocusTruth``, ``Resumable``."""
+
+    def __init__(
+        self,
+        stack: FocalStack,
+        start: ArrayLike | None,
+        fine_step: float | None,
+        roi: RoiChoice,
+        cells: int,
+        continuous: bool,
+    ) -> None:
+        if cells < 1:
+            raise InputError(f"cells: expected at least 1, got {cells}")
+        if fine_step is not None and not (np.isfinite(fine_step) and fine_step > 0):
+            raise InputError(f"fine_step: expected a positive distance, got {fine_step}")
+        self.stack = stack
+        self.num_cells = cells
+        self.continuous = continuous
+        self.roi = stack.region(roi)
+        self.focus = StackAxis(stack, cells, snaps=not continuous)
+        self.fine_step = fine_step if fine_step is not None else stack.fine_step(self.roi)
+        kind = StackCamera if continuous else FiniteStackCamera
+        self.camera: StackCamera = kind(stack, self.roi, self.focus)
+        self._start = None if start is None else self._checked_start(start, cells)
+
+    def reset(
+        self, cells: IntArray, start: FloatArray | None, generator: np.random.Generator
+    ) -> None:
+        if start is not None:
+            target = self._checked_start(start, len(cells))
+        elif self._start is not None:
+            target = self._start[cells]
+        elif self.continuous:
+            target = generator.uniform(*self.focus.limits, len(cells))
+        else:
+            target = self.stack.positions[
+                generator.integers(0, self.stack.num_positions, len(cells))
+            ]
+        self.focus.move_to(target, cells)
+
+    def focus_truth(
+        self, measure: Callable[[Frames], FloatArray], key: Hashable
+    ) -> list[FocusCurve]:
+        memo = self.stack.memo(self.roi)
+        if ("curve", key) not in memo:
+            memo["curve", key] = self.stack.curve(measure, self.roi)
+        return [memo["curve", key]]
+
+    def views(self) -> IntArray:
+        return np.zeros(self.num_cells, np.int64)
+
+    def pictures(self, positions: ArrayLike) -> Frames:
+        """(M, H, W) what the camera would see at these positions; nothing moves."""
+        frames = self.stack.frames_at(positions)
+        return frames if self.roi is None else self.roi.crop(frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """A recording has nothing to put back."""
+
+    def state_dict(self) -> dict[str, object]:
+        return {"position": self.focus.position}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.focus.move_to(np.asarray(state["position"], float), np.arange(self.num_cells))
+
+    def _checked_start(self, start: ArrayLike, count: int) -> FloatArray:
+        values = np.asarray(start, np.float64)
+        if values.ndim > 1 or (values.ndim == 1 and len(values) != count):
+            raise InputError(f"start: expected one position or {count}, got shape {values.shape}")
+        low, high = self.focus.limits
+        slack = 1e-9 * (high - low)
+        good = np.isfinite(values) & (values >= low - slack) & (values <= high + slack)
+        if not good.all():
+            bad = float(values.reshape(-1)[np.flatnonzero(~good.reshape(-1))[0]])
+            unit = self.focus.unit
+            raise InputError(
+                f"start: expected a position from {low:g} to {high:g} {unit}, got {bad:g}"
+            )
+        return np.broadcast_to(values, (count,)).copy()
+
+
+class StackAxis:
+    """The focus axis over a stack; it snaps to the stack's own positions, or moves freely."""
+
+    def __init__(self, stack: FocalStack, cells: int, snaps: bool) -> None:
+        self.unit = stack.unit
+        self.limits = (float(stack.positions[0]), float(stack.positions[-1]))
+        self._positions = stack.positions
+        self._between = (stack.positions[1:] + stack.positions[:-1]) / 2
+        self._snaps = snaps
+        self.ids = np.zeros(cells, np.int64)
+        """(B,) number of the nearest of the stack's positions."""
+        self._at = np.full(cells, self.limits[0])
+
+    @property
+    def position(self) -> FloatArray:
+        return self._at.copy()
+
+    def move_to(self, target: FloatArray, cells: IntArray) -> FloatArray:
+        wanted = np.asarray(target, np.float64)
+        if not np.isfinite(wanted).all():
+            raise InputError(f"move_to: expected finite positions, got {wanted}")
+        executed: FloatArray = np.clip(wanted, *self.limits)
+        ids = np.searchsorted(self._between, executed)
+        if self._snaps:
+            executed = self._positions[ids]
+        self.ids[cells] = ids
+        self._at[cells] = executed
+        return executed
+
+
+class StackCamera:
+    """Shows the stack where the axis stands, cropped to the region of interest."""
+
+    exposure_ms = 0.0
+    timeout_ms = 0.0
+
+    def __init__(self, stack: FocalStack, roi: ROI | None, axis: StackAxis) -> None:
+        self._stack, self._roi, self._axis = stack, roi, axis
+        self.display_range = stack.display_range
+
+    def grab(self, cells: IntArray) -> Frames:
+        return self._cropped(self._stack.frames_at(self._axis.position[cells]))
+
+    def _cropped(self, frames: Frames) -> Frames:
+        return frames if self._roi is None else self._roi.crop(frames)
+
+
+class FiniteStackCamera(StackCamera):
+    """The same on a snapping axis: every picture is one of the stack's (``FiniteCamera``)."""
+
+    def __init__(self, stack: FocalStack, roi: ROI | None, axis: StackAxis) -> None:
+        super().__init__(stack, roi, axis)
+        self.num_frames = stack.num_positions
+        self.memo = stack.memo(roi)
+
+    def frame_ids(self, cells: IntArray) -> IntArray:
+        return self._axis.ids[cells]
+
+    def frames(self, ids: IntArray) -> Frames:
+        return self._cropped(self._stack.planes(ids))
+
+
+def _checked_frames(frames: Any, name: str) -> Frames:
+    if frames.dtype not in (np.uint8, np.uint16):
+        holds_nan = np.issubdtype(frames.dtype, np.floating) and bool(np.isnan(frames).any())
+        raise InputError(
+            f"{name}: expected pictures of uint8 or uint16, got {frames.dtype}"
+            f"{' with NaN in it' if holds_nan else ''}"
+        )
+    if not (frames.ndim == 3 or (frames.ndim == 4 and frames.shape[3] == 3)):
+        raise InputError(
+            f"{name}: expected pictures of shape (P, H, W) or (P, H, W, 3), got {frames.shape}"
+        )
+    if len(frames) < MIN_PLANES:
+        raise InputError(f"{name}: expected at least {MIN_PLANES} planes, got {len(frames)}")
+    if min(frames.shape[1:3]) < 8:
+        raise InputError(f"{name}: expected at least 8 x 8 pixels, got {frames.shape[1:3]}")
+    checked: Frames = frames
+    return checked
+
+
+def _checked_positions(positions: ArrayLike, count: int, name: str) -> FloatArray:
+    values = np.asarray(positions, np.float64)
+    if values.shape != (count,):
+        raise InputError(f"{name}: positions: expected {count} of them, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise InputError(f"{name}: positions: expected finite numbers, got {values.tolist()}")
+    steps = np.diff(values)
+    if (steps <= 0).any():
+        at = int(np.flatnonzero(steps <= 0)[0])
+        what = "twice" if steps[at] == 0 else f"before {values[at + 1]:g}"
+        raise InputError(f"{name}: positions: expected ascending ones, got {values[at]:g} {what}")
+    return values
+
+
+def _zone_width(curve: FocusCurve) -> float:
+    """Width of the stretch around the peak above 0.9 of the maximum, ends interpolated; for a flat
+    curve, what makes a fine step a 130th of the range."""
+    positions, sharpness = curve.positions, curve.sharpness
+    level = ZONE_FRACTION * curve.maximum
+    if not sharpness.min() < level:
+        return float(positions[-1] - positions[0]) / 130 * FINE_STEPS_IN_ZONE
+    best = int(np.argmax(sharpness))
+    below = np.flatnonzero(sharpness[:best] < level)
+    above = best + 1 + np.flatnonzero(sharpness[best + 1 :] < level)
+    ends = [float(positions[0]), float(positions[-1])]
+    if len(below):
+        i = int(below[-1])
+        ends[0] = float(np.interp(level, sharpness[i : i + 2], positions[i : i + 2]))
+    if len(above):
+        i = int(above[0])
+        ends[1] = float(np.interp(level, sharpness[[i, i - 1]], positions[[i, i - 1]]))
+    return ends[1] - ends[0]

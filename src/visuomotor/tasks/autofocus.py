@@ -1,0 +1,422 @@
+"""Autofocus: look, move the focus, look again, and stop where the picture is sharp.
+
+The Markov decision process of yu2018 (section III): three pictures and three actions as state,
+coarse and fine steps both ways and an active stop as actions, reward (2), and three failures that
+all end the episode. A config turns it into its relatives: other steps, absolute positions for the
+classical searches, other observations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from visuomotor.configs import from_plain, to_plain
+from visuomotor.errors import InputError
+from visuomotor.frames import FrameBank
+from visuomotor.instruments.protocols import FocusInstrument, HasFocusTruth, Resumable
+from visuomotor.tasks.base import PolicySpec
+from visuomotor.tasks.discrete_search import UNREACHABLE, best_actions, moves_to_focus
+from visuomotor.tasks.focus_reader import FocusReader
+from visuomotor.types import (
+    BoolArray,
+    Command,
+    FloatArray,
+    FocusCurve,
+    Frames,
+    IntArray,
+    Observation,
+)
+from visuomotor.vision import focus
+from visuomotor.vision.transforms import smooth
+
+NAME = "autofocus"
+VERSION = 1
+NO_ACTION = 0
+"""In ``past_actions``: nothing led to this picture; action a is stored as a + 1."""
+
+
+@dataclass(frozen=True)
+class AutofocusConfig:
+    """What is asked. Distances count in fine steps of the rig."""
+
+    actions: Literal["steps", "position"] = "steps"
+    """"steps": one of ``steps``; "position": a target in the axis' unit and a stop flag."""
+    steps: tuple[int, ...] = (9, 1, 0, -1, -9)
+    """Displacement of each action in fine steps; 0 stops (yu2018: 2.7 and 0.3, so 9 : 1)."""
+    observation: tuple[str, ...] = ("frames", "past_actions")
+    """Which of frames, past_actions, sharpness, position, limits, fine_step the policy sees."""
+    frame_size_px: int = 84
+    history: int = 3
+    """How many pictures, and the actions that led to them, are seen."""
+    max_steps: int = 20
+    """Steps, the stop included, after which the episode has failed (it terminates)."""
+    success_fraction: float = 0.9
+    """A stop succeeds where sharpness is above this share of the maximum."""
+    reward_scale: float = 10.0
+    """c of reward (2), on F relative to its maximum."""
+    reward_end: float = 100.0
+    """t of reward (2): plus for success, minus for every failure."""
+    measure: str = "tenengrad"
+    smooth_px: float = 1.0
+    """Sigma of the Gaussian before the measure, so that noise is not taken for sharpness."""
+    fine_step: float | None = None
+    """The fine step a policy was trained with on its one view; None takes the rig's own."""
+    fine_step_unit: str = ""
+    """Unit of ``fine_step``; a rig with another unit is refused."""
+
+
+PRESETS = {
+    "default": AutofocusConfig(),
+    "paper": AutofocusConfig(smooth_px=0.0),
+}
+"""``paper`` reads Tenengrad off the picture as it is, as yu2018 does."""
+
+
+def build(config: Mapping[str, Any]) -> AutofocusTask:
+    """The task from plain values, as checkpoints and config files hold them."""
+    return AutofocusTask(from_plain(AutofocusConfig, config, "autofocus"))
+
+
+@dataclass
+class _Cells:
+    """The state of B cells."""
+
+    position: FloatArray  # (B,)
+    sharpness: FloatArray  # (B,) of the newest look
+    maximum: FloatArray  # (B,) F_max: known, or the sharpest look so far
+    noise: FloatArray  # (B,) sharpness of pure noise
+    past_actions: IntArray  # (B, history), newest first
+    executed: FloatArray  # (B, 1) the last motion
+    reward: FloatArray  # (B,) of the last step
+    steps: IntArray  # (B,)
+    exposures: IntArray  # (B,)
+    travel: FloatArray  # (B,)
+    stopped: BoolArray  # (B,)
+    left_range: BoolArray  # (B,)
+    out_of_steps: BoolArray  # (B,)
+
+    @classmethod
+    def empty(cls, cells: int, history: int) -> _Cells:
+        """Cells that are over, until they are reset."""
+        return cls(
+            position=np.zeros(cells),
+            sharpness=np.zeros(cells),
+            maximum=np.zeros(cells),
+            noise=np.zeros(cells),
+            past_actions=np.zeros((cells, history), np.int64),
+            executed=np.zeros((cells, 1)),
+            reward=np.zeros(cells),
+            steps=np.zeros(cells, np.int64),
+            exposures=np.zeros(cells, np.int64),
+            travel=np.zeros(cells),
+            stopped=np.ones(cells, np.bool_),
+            left_range=np.zeros(cells, np.bool_),
+            out_of_steps=np.zeros(cells, np.bool_),
+        )
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the expert and the evaluator know of one view: its curve, and ways on its grid."""
+
+    curve: FocusCurve
+    grid: FloatArray  # (P,) positions one fine step apart
+    distance: IntArray = field(repr=False)  # (P,) moves to focus
+
+
+class AutofocusTask:
+    """The task over B cells; see ``tasks.base.Task`` for the contract of each method."""
+
+    name = NAME
+    version = VERSION
+
+    def __init__(self, config: AutofocusConfig | None = None, want_noise: bool = False) -> None:
+        """want_noise: also estimate what pure noise would measure, for verdicts."""
+        self.config = config if config is not None else AutofocusConfig()
+        _check(self.config)
+        self._steps = np.array(self.config.steps, np.int64)
+        self._want_noise = want_noise
+
+    # -- spaces ------------------------------------------------------------------------------
+
+    @property
+    def observation_space(self) -> gym.spaces.Dict:
+        c = self.config
+        shape = (c.history, c.frame_size_px, c.frame_size_px)
+        spaces: dict[str, gym.Space[Any]] = {
+            "frames": gym.spaces.Box(0, 255, shape, np.uint8),
+            "past_actions": gym.spaces.MultiDiscrete([len(c.steps) + 1] * c.history),
+            "sharpness": gym.spaces.Box(0, np.inf, (), np.float64),
+            "position": gym.spaces.Box(-np.inf, np.inf, (), np.float64),
+            "limits": gym.spaces.Box(-np.inf, np.inf, (2,), np.float64),
+            "fine_step": gym.spaces.Box(0, np.inf, (), np.float64),
+        }
+        return gym.spaces.Dict({key: spaces[key] for key in c.observation})
+
+    @property
+    def action_space(self) -> gym.Space[Any]:
+        if self.config.actions == "steps":
+            return gym.spaces.Discrete(len(self.config.steps))
+        return gym.spaces.Box(np.array([-np.inf, 0.0]), np.array([np.inf, 1.0]), dtype=np.float64)
+
+    @property
+    def spec(self) -> PolicySpec:
+        return PolicySpec(NAME, VERSION, self.config.observation, to_plain(self.config))
+
+    @property
+    def frames(self) -> FrameBank | None:
+        return self._reader.bank
+
+    # -- episodes ----------------------------------------------------------------------------
+
+    def bind(self, instrument: Any) -> None:
+        if not isinstance(instrument, FocusInstrument):
+            raise InputError(
+                f"autofocus needs an instrument with a camera, a focus axis and a fine_step, "
+                f"got {type(instrument).__name__}"
+            )
+        unit, own = instrument.focus.unit, self.config.fine_step_unit
+        if self.config.fine_step is not None and own not in ("", unit):
+            raise InputError(
+                f"the policy moves in steps of {self.config.fine_step:g} {own}, "
+                f"but this instrument's focus is in {unit}"
+            )
+        self._rig = instrument
+        self.fine_step = self.config.fine_step or instrument.fine_step
+        self._reader = FocusReader(
+            instrument.camera, self.config, self.measure, instrument.num_cells, self._want_noise
+        )
+        self._cells = _Cells.empty(instrument.num_cells, self.config.history)
+        self._views: list[_View] | None = None
+        self._tables: list[IntArray] = []
+
+    def read_all(self) -> None:
+        """Read every picture of a finite camera now, rather than when it is met."""
+        self._reader.read_all()
+
+    def measure(self, frames: Frames) -> FloatArray:
+        """Sharpness as this task reads it, (M, H, W[, 3]) -> (M,)."""
+        return focus.measure(self.config.measure)(smooth(frames, self.config.smooth_px))
+
+    def reset(
+        self, cells: IntArray, generator: np.random.Generator, start: FloatArray | None
+    ) -> None:
+        s = self._cells
+        self._rig.reset(cells, start, generator)
+        for array in (s.past_actions, s.executed, s.reward, s.steps, s.exposures, s.travel):
+            array[cells] = 0
+        for flag in (s.stopped, s.left_range, s.out_of_steps):
+            flag[cells] = False
+        s.maximum[cells] = 0.0
+        self._look(cells, first=True)
+
+    def decode(self, action: NDArray[Any]) -> Command:
+        here = self._cells.position
+        if self.config.actions == "position":
+            stop = action[:, 1] > 0.5
+            return Command(np.where(stop, here, action[:, 0])[:, None], stop)
+        step = self._steps[action]
+        return Command((here + step * self.fine_step)[:, None], step == 0)
+
+    def apply(self, action: NDArray[Any], command: Command, cells: IntArray) -> None:
+        s = self._cells
+        low, high = self._rig.focus.limits
+        slack = 1e-6 * (high - low)  # rounding is not leaving
+        target, stop = command.target[cells, 0], command.stop[cells]
+        outside = (target < low - slack) | (target > high + slack)
+        moving = cells[~stop]
+        before = s.position[moving]
+        s.executed[cells] = 0.0
+        self._rig.focus.move_to(target[~stop], moving)
+        taken = action[moving] + 1 if self.config.actions == "steps" else NO_ACTION
+        s.past_actions[moving, 1:] = s.past_actions[moving, :-1]
+        s.past_actions[moving, 0] = taken
+        self._look(moving)
+        s.executed[moving, 0] = s.position[moving] - before
+        s.travel[moving] += np.abs(s.executed[moving, 0])
+        s.steps[cells] += 1
+        s.stopped[cells] = stop
+        # A search is not sent outside by rounding or curiosity: it is clipped, not failed.
+        s.left_range[cells] = outside & (self.config.actions == "steps")
+        s.out_of_steps[cells] = (s.steps[cells] >= self.config.max_steps) & ~stop
+        relative = s.sharpness[cells] / np.where(s.maximum[cells] > 0, s.maximum[cells], 1.0)
+        end = np.where(self.success()[cells], 1.0, np.where(self.done()[cells], -1.0, 0.0))
+        s.reward[cells] = (
+            self.config.reward_scale * (relative - 1.0) + self.config.reward_end * end
+        )  # yu2018, equation (2), with F relative to F_max
+
+    def visit(self, position: FloatArray, cells: IntArray) -> None:
+        """Move the cells to position (M,) and look, outside the episode's steps: the guard's way
+        back to the best position. Motion and exposure are counted."""
+        s = self._cells
+        before = s.position[cells]
+        self._rig.focus.move_to(position, cells)
+        self._look(cells)
+        s.travel[cells] += np.abs(s.position[cells] - before)
+
+    def observe(self) -> Observation:
+        s = self._cells
+        count = self._rig.num_cells
+        values: Observation = {}
+        for key in self.config.observation:
+            if key == "frames":
+                values[key] = self._reader.history()
+            elif key == "limits":
+                values[key] = np.tile(np.array(self._rig.focus.limits, np.float64), (count, 1))
+            elif key == "fine_step":
+                values[key] = np.full(count, self.fine_step)
+            else:
+                values[key] = getattr(s, key).copy()
+        return values
+
+    def reward(self) -> FloatArray:
+        return self._cells.reward.copy()
+
+    def done(self) -> BoolArray:
+        s = self._cells
+        return s.stopped | s.left_range | s.out_of_steps
+
+    def success(self) -> BoolArray:
+        s = self._cells
+        return s.stopped & (s.sharpness > self.config.success_fraction * s.maximum)
+
+    def info(self) -> dict[str, Any]:
+        s = self._cells
+        info: dict[str, Any] = {
+            "position": s.position.copy(),
+            "sharpness": s.sharpness.copy(),
+            "maximum": s.maximum.copy(),
+            "noise": s.noise.copy(),
+            "executed": s.executed.copy(),
+            "steps": s.steps.copy(),
+            "exposures": s.exposures.copy(),
+            "travel": s.travel.copy(),
+            "success": self.success(),
+            "stopped": s.stopped.copy(),
+            "left_range": s.left_range.copy(),
+            "out_of_steps": s.out_of_steps.copy(),
+        }
+        if self._reader.bank is not None:
+            info["frame_id"] = self._reader.newest_ids()
+        if self._known():
+            info["truth"] = self.truth()
+            if self.config.actions == "steps":
+                info["expert"] = self.expert()
+                info["optimal_steps"] = self.optimal_steps()
+        return info
+
+    # -- what only trainers and evaluators ask ---------------------------------------------------
+
+    def truth(self) -> FloatArray:
+        """(B,) signed distance to the sharpest position, in the axis' unit."""
+        best = np.array([view.curve.best_position for view in self._known()])
+        return best[self._view_of()] - self._cells.position
+
+    def expert(self) -> IntArray:
+        """(B,) an action on a shortest way to focus; where there is none, the first of the set."""
+        actions = np.empty(self._rig.num_cells, np.int64)
+        view_of = self._view_of()
+        for number, (view, table) in enumerate(zip(self._known(), self._tables, strict=True)):
+            mine = view_of == number
+            actions[mine] = table[self._grid_index(view, self._cells.position[mine])]
+        s = self._cells
+        sharp = s.sharpness > self.config.success_fraction * s.maximum
+        return np.where(sharp, self.config.steps.index(0), actions)
+
+    def optimal_steps(self) -> IntArray:
+        """(B,) steps an omniscient searcher needs from here with these actions, with the stop."""
+        steps = np.empty(self._rig.num_cells, np.int64)
+        view_of = self._view_of()
+        for number, view in enumerate(self._known()):
+            mine = view_of == number
+            steps[mine] = view.distance[self._grid_index(view, self._cells.position[mine])] + 1
+        return steps
+
+    def curves(self) -> list[FocusCurve]:
+        """The true focus curve of each view; none where the instrument does not know."""
+        return [view.curve for view in self._known()]
+
+    def _known(self) -> list[_View]:
+        if self._views is None:
+            rig = self._rig
+            key = (self.config.measure, self.config.smooth_px)
+            curves = rig.focus_truth(self.measure, key) if isinstance(rig, HasFocusTruth) else []
+            self._views = [self._survey(curve) for curve in curves]
+            # The first best action of every grid position of every view.
+            self._tables = [
+                best_actions(view.distance, self.config.steps).argmax(axis=1)
+                for view in self._views
+            ]
+        return self._views
+
+    def _survey(self, curve: FocusCurve) -> _View:
+        low, high = self._rig.focus.limits
+        count = round((high - low) / self.fine_step) + 1
+        grid = low + self.fine_step * np.arange(count, dtype=np.float64)
+        sharp = curve.at(grid) > self.config.success_fraction * curve.maximum
+        return _View(curve, grid, moves_to_focus(sharp, self.config.steps))
+
+    def _grid_index(self, view: _View, position: FloatArray) -> IntArray:
+        index = np.rint((position - view.grid[0]) / self.fine_step).astype(np.int64)
+        clipped: IntArray = np.clip(index, 0, len(view.grid) - 1)
+        return clipped
+
+    def _view_of(self) -> IntArray:
+        rig = self._rig
+        return rig.views() if isinstance(rig, HasFocusTruth) else np.zeros(0, np.int64)
+
+    # -- state -------------------------------------------------------------------------------
+
+    def _look(self, cells: IntArray, first: bool = False) -> None:
+        """Expose the cells once and read sharpness and thumbnail off the picture."""
+        s = self._cells
+        if len(cells) == 0:
+            return
+        s.position[cells] = self._rig.focus.position[cells]
+        s.sharpness[cells], s.noise[cells] = self._reader.look(cells, first)
+        s.exposures[cells] += 1
+        if known := self._known():
+            s.maximum[cells] = np.array([v.curve.maximum for v in known])[self._view_of()[cells]]
+        else:
+            s.maximum[cells] = np.maximum(s.maximum[cells], s.sharpness[cells])
+
+    def state_dict(self) -> dict[str, Any]:
+        if not isinstance(self._rig, Resumable):
+            raise InputError(f"{type(self._rig).__name__} cannot save its state for a resumed run")
+        cells = {key: value.copy() for key, value in vars(self._cells).items()}
+        return {"cells": cells, "reader": self._reader.state_dict(), "rig": self._rig.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if not isinstance(self._rig, Resumable):
+            raise InputError(f"{type(self._rig).__name__} cannot take up a saved state")
+        self._cells = _Cells(**{key: np.array(value) for key, value in state["cells"].items()})
+        self._reader.load_state_dict(state["reader"])
+        self._rig.load_state_dict(state["rig"])
+
+
+def with_fine_step(spec: PolicySpec, fine_step: float, unit: str) -> PolicySpec:
+    """The spec of a policy that learned one view at this fine step and keeps to it."""
+    kept = {"fine_step": fine_step, "fine_step_unit": unit}
+    return replace(spec, config={**spec.config, **kept})
+
+
+def _check(config: AutofocusConfig) -> None:
+    known = ("frames", "past_actions", "sharpness", "position", "limits", "fine_step")
+    for key in config.observation:
+        if key not in known:
+            raise InputError(f"autofocus: observation: got {key!r}; known: {', '.join(known)}")
+    if config.actions == "steps" and (0 not in config.steps or len(set(config.steps)) < 2):
+        raise InputError(f"autofocus: steps: expected moves and one 0 to stop, got {config.steps}")
+    focus.measure(config.measure)
+    for name in ("frame_size_px", "history", "max_steps"):
+        if getattr(config, name) < 1:
+            raise InputError(f"autofocus: {name}: expected at least 1, got {getattr(config, name)}")
+
+
+__all__ = ["PRESETS", "UNREACHABLE", "AutofocusConfig", "AutofocusTask", "build", "with_fine_step"]

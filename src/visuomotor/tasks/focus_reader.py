@@ -1,0 +1,140 @@
+"""What the autofocus task reads off pictures: thumbnails, sharpness, and what noise alone would be.
+
+Where every picture is known beforehand (a recording), each is read once and looked up from then on;
+that is what makes a thousand cells as cheap as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from visuomotor.frames import FrameBank
+from visuomotor.instruments.protocols import Camera, FiniteCamera
+from visuomotor.types import ByteArray, FloatArray, Frames, IntArray
+from visuomotor.vision.noise import noise_sharpness
+from visuomotor.vision.transforms import thumbnails
+
+Measure = Callable[[Frames], FloatArray]
+
+
+class ReadingConfig(Protocol):
+    """The part of a task's config that decides what is read."""
+
+    @property
+    def frame_size_px(self) -> int: ...
+    @property
+    def history(self) -> int: ...
+    @property
+    def measure(self) -> str: ...
+    @property
+    def smooth_px(self) -> float: ...
+
+
+class _Readings:
+    """Everything read off the pictures of one finite camera, filled as they are met."""
+
+    def __init__(self, count: int, size_px: int) -> None:
+        self.bank = FrameBank(np.zeros((count, size_px, size_px), np.uint8))
+        self.sharpness = np.zeros(count)
+        self.noise = np.zeros(count)
+        self.known = np.zeros(count, np.bool_)
+
+
+class FocusReader:
+    """Looks through a camera for B cells and keeps the last ``history`` thumbnails of each."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        config: ReadingConfig,
+        measure: Measure,
+        num_cells: int,
+        want_noise: bool,
+    ) -> None:
+        self._camera = camera
+        self._size_px = config.frame_size_px
+        self._measure = measure
+        self._want_noise = want_noise
+        self._finite = camera if isinstance(camera, FiniteCamera) else None
+        if self._finite is not None:
+            key = (self._size_px, config.measure, config.smooth_px, want_noise)
+            fresh = _Readings(self._finite.num_frames, self._size_px)
+            self._readings: _Readings = self._finite.memo.setdefault(key, fresh)
+            self._ids = np.zeros((num_cells, config.history), np.int64)
+            self.bank: FrameBank | None = self._readings.bank
+        else:
+            self.bank = None
+            shape = (num_cells, config.history, self._size_px, self._size_px)
+            self._frames = np.zeros(shape, np.uint8)
+
+    def look(self, cells: IntArray, first: bool) -> tuple[FloatArray, FloatArray]:
+        """Take a picture of each cell (M,); returns its sharpness and that of pure noise (M,).
+
+        first: the picture opens an episode and fills the whole history (yu2018: at reset the first
+        frame is repeated).
+        """
+        if self._finite is not None:
+            ids = self._finite.frame_ids(cells)
+            self._read(ids)
+            _push(self._ids, cells, ids, first)
+            return self._readings.sharpness[ids], self._readings.noise[ids]
+        pictures = self._camera.grab(cells)
+        _push(self._frames, cells, self._thumbnails(pictures), first)
+        return self._measure(pictures), self._noise(pictures)
+
+    def history(self) -> ByteArray:
+        """(B, history, h, w), newest first."""
+        if self.bank is not None:
+            return self.bank.get(self._ids)
+        return self._frames.copy()
+
+    def newest_ids(self) -> IntArray:
+        """(B,) numbers of the newest pictures, for a finite camera."""
+        return self._ids[:, 0].copy()
+
+    def read_all(self) -> None:
+        """Read every picture of a finite camera now rather than when it is met."""
+        if self._finite is not None:
+            self._read(np.arange(self._finite.num_frames))
+
+    def _read(self, ids: IntArray) -> None:
+        r = self._readings
+        if r.known[ids].all() or self._finite is None:
+            return
+        for number in np.unique(ids[~r.known[ids]]):  # one at a time: they may be large
+            picture = self._finite.frames(np.array([number]))
+            r.bank.frames[number] = self._thumbnails(picture)[0]
+            r.sharpness[number] = self._measure(picture)[0]
+            r.noise[number] = self._noise(picture)[0]
+            r.known[number] = True
+
+    def _thumbnails(self, pictures: Frames) -> ByteArray:
+        return thumbnails(pictures, self._size_px, self._camera.display_range)
+
+    def _noise(self, pictures: Frames) -> FloatArray:
+        if not self._want_noise:
+            return np.zeros(len(pictures))
+        return noise_sharpness(pictures, self._measure)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": (self._ids if self.bank is not None else self._frames).copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        history = np.array(state["history"])
+        if self.bank is not None:
+            self._ids = history.astype(np.int64)
+            self._read(np.unique(self._ids))
+        else:
+            self._frames = history.astype(np.uint8)
+
+
+def _push(history: Any, cells: IntArray, newest: Any, first: bool) -> None:
+    """History (B, n, ...): shift the cells' entries back by one and put the newest in front."""
+    if first:
+        history[cells] = newest[:, None]
+    else:
+        history[cells, 1:] = history[cells, :-1]
+        history[cells, 0] = newest

@@ -1,0 +1,101 @@
+"""The verdict: what an honest instrument says about how focusing ended.
+
+One pure function, used wherever a focus run ends: it sees only what a rig can see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import StrEnum
+
+import numpy as np
+
+from visuomotor.types import FloatArray
+
+BLURRIER_FRACTION = 0.02
+"""Below the start (or the best seen) by more than this share of the curve's range is "blurrier"."""
+FOCUSED_FRACTION = 0.9
+"""A focused end is at least this share of the sharpest look (yu2018, section III.B)."""
+SIGNAL_OVER_NOISE = 1.5
+"""A sample shows at least this many times the sharpness of pure noise."""
+
+
+class Verdict(StrEnum):
+    """How a focus run ended; ``EXPLANATIONS`` has a sentence for each."""
+
+    FOCUSED = "focused"
+    NO_SAMPLE = "no_sample"
+    UNSURE = "unsure"
+    AT_LIMIT = "at_limit"
+    TIMED_OUT = "timed_out"
+    ABORTED = "aborted"
+    ERROR = "error"
+
+
+EXPLANATIONS = {
+    Verdict.FOCUSED: "stopped where the picture is the sharpest that was seen",
+    Verdict.NO_SAMPLE: "no picture shows more structure than noise",
+    Verdict.UNSURE: "ended, but not at a clear optimum; returned to the sharpest position seen",
+    Verdict.AT_LIMIT: "the picture is sharpest at the end of the range: focus may lie beyond it",
+    Verdict.TIMED_OUT: "the step limit came before focus; returned to the sharpest position seen",
+    Verdict.ABORTED: "stopped from outside; returned to the sharpest position seen",
+    Verdict.ERROR: "the instrument or the policy failed",
+}
+
+
+def judge(
+    positions: FloatArray,
+    sharpness: FloatArray,
+    noise: float,
+    limits: tuple[float, float],
+    events: Collection[str],
+) -> Verdict:
+    """The verdict on one run.
+
+    positions, sharpness: (N,) every look in order, the last one where the run ended.
+    noise:  the sharpness that a picture of nothing but this camera's noise would have.
+    limits: of the axis. ``events``: what happened besides looks, out of "stopped" (the policy
+    stopped of itself), "left_range", "step_limit", "aborted", "error".
+
+    Order: error, aborted, no_sample, at_limit, timed_out, unsure, focused.
+    """
+    if "error" in events or len(positions) == 0 or not np.isfinite(sharpness).all():
+        return Verdict.ERROR
+    if "aborted" in events:
+        return Verdict.ABORTED
+    if _shows_no_sample(positions, sharpness, noise, limits):
+        return Verdict.NO_SAMPLE
+    best = int(np.argmax(sharpness))
+    margin = 1e-6 * (limits[1] - limits[0])
+    at_end = min(positions[best] - limits[0], limits[1] - positions[best]) <= margin
+    # At an end of the range only the inner neighbour can be seen: the optimum may lie beyond.
+    if "left_range" in events or (at_end and len(np.unique(positions)) > 1):
+        return Verdict.AT_LIMIT
+    if "step_limit" in events:
+        return Verdict.TIMED_OUT
+    if "stopped" in events and sharpness[-1] >= FOCUSED_FRACTION * sharpness[best]:
+        return Verdict.FOCUSED
+    return Verdict.UNSURE
+
+
+def limit_direction(positions: FloatArray, sharpness: FloatArray) -> int:
+    """+1 if the sharpest look lies above the middle of what was visited, else -1: where to grow
+    the range after ``at_limit``."""
+    best = positions[int(np.argmax(sharpness))]
+    return 1 if best >= (positions.min() + positions.max()) / 2 else -1
+
+
+def is_blurrier(end: float, reference: float, curve_range: float) -> bool:
+    """Whether ``end`` is below ``reference`` by more than 2 % of the curve's range."""
+    return end < reference - BLURRIER_FRACTION * curve_range
+
+
+def _shows_no_sample(
+    positions: FloatArray, sharpness: FloatArray, noise: float, limits: tuple[float, float]
+) -> bool:
+    if sharpness.max() <= SIGNAL_OVER_NOISE * noise:
+        return True
+    # Looks all over the range that hardly differ: whatever is seen does not depend on focus.
+    seen = positions.max() - positions.min()
+    wide = len(positions) >= 5 and seen >= 0.5 * (limits[1] - limits[0])
+    return bool(wide and np.ptp(sharpness) <= BLURRIER_FRACTION * sharpness.max())

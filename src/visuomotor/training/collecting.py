@@ -1,0 +1,100 @@
+"""From steps of the environment to rows of the replay and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visuomotor.episode_log import EpisodeLog
+from visuomotor.errors import InputError
+from visuomotor.frames import FrameBank, FrameRing, FrameSource
+from visuomotor.replay import ROW, Replay
+from visuomotor.rollout import Rollout, Step
+from visuomotor.types import IntArray
+
+
+class Collector:
+    """Steps a rollout, and files every row in the log first and in the replay then.
+
+    After a kill it is opened on the same log: rows up to the checkpoint refill the replay
+    (``refill``); rows after it are played again, their actions taken from the log, so nothing that
+    was logged is lost and every row must come out as it was.
+    """
+
+    def __init__(
+        self, rollout: Rollout, replay: Replay, log: EpisodeLog, frames: FrameSource
+    ) -> None:
+        self.rollout = rollout
+        self.replay = replay
+        self._log = log
+        self._frames = frames
+        self._ids = np.zeros(rollout.env.num_envs, np.int64)
+        self._to_repeat: Iterator[NDArray[Any]] = iter(())
+        if isinstance(frames, FrameBank) and log.frames == 0:
+            log.append_frames(frames.frames)
+
+    def refill(self, rows: int) -> None:
+        """Put the first ``rows`` of the log into the replay; ``step`` repeats the others."""
+        logged = self._log.read_rows()
+        if isinstance(self._frames, FrameRing):
+            for block in self._log.read_frames():
+                self._frames.put(block)
+        for _, row in zip(range(rows), logged, strict=False):
+            self.replay.add(row)
+            self._ids = row["next_frame"].astype(np.int64)
+        self._to_repeat = logged
+
+    def step(self) -> None:
+        """One time step of every cell."""
+        logged = next(self._to_repeat, None)
+        taken = None if logged is None else logged["action"].astype(np.int64)
+        row = self._row(self.rollout.step(override=taken), repeated=logged is not None)
+        if logged is None:
+            self._log.append(row)
+        elif not _same(row, logged):
+            raise InputError(
+                f"{self._log.path}: the run does not come out as logged; expected the stack and "
+                f"config that it was started with"
+            )
+        else:
+            row = logged
+        self.replay.add(row)
+
+    def _row(self, step: Step, repeated: bool) -> NDArray[Any]:
+        row = np.zeros(len(step.action), ROW)
+        row["frame"], row["next_frame"] = self._numbers(step, repeated)
+        row["came_by"] = step.observation["past_actions"][:, 0]
+        row["action"] = step.action
+        row["executed"] = step.next_info["executed"][:, 0]
+        row["reward"] = step.reward
+        row["terminated"], row["truncated"] = step.terminated, step.truncated
+        row["random"] = step.extras["random"]
+        row["age"] = step.info["steps"]
+        return row
+
+    def _numbers(self, step: Step, repeated: bool) -> tuple[IntArray, IntArray]:
+        """Numbers of the pictures before and after the step; new pictures are stored once."""
+        if "frame_id" in step.info:
+            return step.info["frame_id"], step.next_info["frame_id"]
+        fresh = step.info["steps"] == 0
+        before = self._ids.copy()
+        before[fresh] = self._store(step.observation["frames"][fresh, 0], repeated)
+        after = before.copy()
+        moved = step.next_info["exposures"] > step.info["exposures"]
+        after[moved] = self._store(step.next_observation["frames"][moved, 0], repeated)
+        self._ids = after.copy()
+        return before, after
+
+    def _store(self, frames: Any, repeated: bool) -> IntArray:
+        if not repeated:
+            self._log.append_frames(frames)
+        return self._frames.put(frames)
+
+
+def _same(row: NDArray[Any], logged: NDArray[Any]) -> bool:
+    """Whether the environment answered as it did; who chose the action does not matter."""
+    names = [name for name in ROW.names or () if name != "random"]
+    return all(np.array_equal(row[name], logged[name]) for name in names)

@@ -1,0 +1,40 @@
+"""What a training run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from visuomotor.agents.dqn import DQNConfig
+from visuomotor.errors import InputError
+from visuomotor.tasks.autofocus import AutofocusConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. Steps are time steps of single cells."""
+
+    task: AutofocusConfig = field(default_factory=AutofocusConfig)
+    agent: DQNConfig = field(default_factory=DQNConfig)
+    positions: int = 131
+    """A stack with fewer positions is interpolated to this many, and labelled so."""
+    cells: int = 64
+    """Episodes that are collected side by side."""
+    steps: int = 100_000
+    """At most this many time steps (yu2018: 100K)."""
+    warmup_steps: int = 1_000
+    """Time steps before the first gradient step."""
+    updates_per_row: int = 4
+    """Gradient steps for each time step of all cells."""
+    replay_steps: int = 100_000
+    evaluate_every: int = 1_000
+    """Time steps between evaluations over every start (yu2018: 1K)."""
+    patience: int = 10
+    """Stop once this many further evaluations in a row after a perfect one are perfect too."""
+    seed: int = 0
+    threads: int = 0
+    """Of PyTorch; 0 leaves its default. One thread in fp32 repeats to the bit."""
+
+    def __post_init__(self) -> None:
+        for name in ("positions", "cells", "steps", "updates_per_row", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"train: {name}: expected at least 1, got {getattr(self, name)}")

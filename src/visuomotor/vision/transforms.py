@@ -1,0 +1,94 @@
+"""Pictures to smaller, greyer, smoother ones: pure functions on (M, H, W) or (M, H, W, 3)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from visuomotor.errors import InputError
+from visuomotor.types import ROI, ByteArray, Frames
+
+MIN_ROI_PX = 8
+
+
+def to_gray(frames: Frames) -> Frames:
+    """(M, H, W[, 3]) -> (M, H, W): grey pictures as they are, RGB to luma (Rec. 601) float32."""
+    if frames.ndim == 3:
+        return frames
+    weights = np.array([[0.299, 0.587, 0.114]], np.float32)
+    gray: Frames = np.stack([cv2.transform(f.astype(np.float32), weights) for f in frames])
+    return gray.reshape(frames.shape[:3])
+
+
+def thumbnails(frames: Frames, size_px: int, display_range: tuple[float, float]) -> ByteArray:
+    """Grey squares of 8 bit, (M, H, W[, 3]) -> (M, size_px, size_px) uint8.
+
+    The picture is squeezed to a square (area means when shrinking), then ``display_range`` (black,
+    white) is mapped to 0..255, clipped, and rounded once.
+    """
+    black, white = display_range
+    small = np.empty((len(frames), size_px, size_px), np.float32)
+    for i, picture in enumerate(to_gray(frames)):
+        shrinking = min(picture.shape) >= size_px
+        method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+        small[i] = cv2.resize(picture.astype(np.float32), (size_px, size_px), interpolation=method)
+    scaled = np.rint((small - black) * (255.0 / (white - black)))
+    levels: ByteArray = np.clip(scaled, 0, 255).astype(np.uint8)
+    return levels
+
+
+def smooth(frames: Frames, sigma_px: float) -> Frames:
+    """Gaussian of sigma_px over each grey picture, float32; 0 leaves the pictures as they are."""
+    if sigma_px == 0:
+        return frames
+    gray = to_gray(frames)
+    smoothed: Frames = np.empty(gray.shape, np.float32)
+    for i, picture in enumerate(gray):
+        smoothed[i] = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), sigma_px)
+    return smoothed
+
+
+def percentile_range(frames: Frames, low: float = 0.1, high: float = 99.9) -> tuple[float, float]:
+    """Grey levels of these percentiles over all pictures, white at least one level above black.
+
+    Read off about a million pixels spread evenly over all of them.
+    """
+    pixels = frames.shape[0] * frames.shape[1] * frames.shape[2]
+    stride = max(1, int(np.sqrt(pixels / 1e6)))
+    black, white = np.percentile(to_gray(frames[:, ::stride, ::stride]), [low, high])
+    return float(black), float(max(white, black + 1.0))
+
+
+def content_roi(frames: Frames, fraction: float = 0.5) -> ROI:
+    """The window, ``fraction`` of each side long, with the most gradient energy in any picture.
+
+    yu2018 chooses a region of rich content by hand (section III.B); this does it for a stack.
+    """
+    height, width = frames.shape[1:3]
+    rows, columns = max(MIN_ROI_PX, int(height * fraction)), max(MIN_ROI_PX, int(width * fraction))
+    energy = np.zeros((height, width), np.float32)
+    for picture in to_gray(frames):
+        smoothed = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 1.0)
+        dx = cv2.Sobel(smoothed, cv2.CV_32F, 1, 0)
+        dy = cv2.Sobel(smoothed, cv2.CV_32F, 0, 1)
+        energy = np.maximum(energy, dx * dx + dy * dy)
+    total = cv2.integral(energy)  # (H + 1, W + 1)
+    windows = (total[rows:, columns:] - total[:-rows, columns:] - total[rows:, :-columns]) + total[
+        :-rows, :-columns
+    ]
+    top, left = np.unravel_index(int(np.argmax(windows)), windows.shape)
+    return ROI(int(top), int(left), rows, columns)
+
+
+def checked_roi(roi: tuple[int, int, int, int], height: int, width: int) -> ROI:
+    """The region as ROI; InputError if it leaves the picture or is too small to judge."""
+    region = ROI(*(int(value) for value in roi))
+    inside = region.top >= 0 and region.left >= 0
+    inside = inside and region.top + region.height <= height
+    inside = inside and region.left + region.width <= width
+    if not inside or min(region.height, region.width) < MIN_ROI_PX:
+        raise InputError(
+            f"roi: expected top, left, height, width of at least {MIN_ROI_PX} pixels inside "
+            f"a picture of {height} x {width}, got {tuple(region)}"
+        )
+    return region
