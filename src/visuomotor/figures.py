@@ -52,7 +52,8 @@ def demo_figure(
             colour = _COLOURS[row % len(_COLOURS)]
             path_positions = np.array(result.path)
             order = np.arange(1, len(path_positions) + 1)
-            sharpness = np.array([s for _, s in result.curve]) / curve.maximum
+            # On the curve, whatever the method itself measured: they are compared by position.
+            sharpness = curve.at(path_positions) / curve.maximum
             size = 26 if row == 0 else 9
             top.scatter(path_positions, sharpness, s=size, color=colour, zorder=3 + (row == 0))
             label = f"{name}: {result.exposures} exposures"
@@ -73,7 +74,7 @@ def demo_figure(
         bottom.invert_yaxis()
         bottom.set(xlabel=f"focus position ({unit})", ylabel="exposure number")
         handles, labels = bottom.get_legend_handles_labels()
-        bottom.legend(handles[::-1], labels[::-1], fontsize=7.5, loc="lower right")
+        bottom.legend(handles[::-1], labels[::-1], fontsize=7.5, loc="upper left")
         name, result = next(iter(results.items()))
         _picture(figure.add_subplot(grid[0, 1]), before, f"before: {result.start:.4g} {unit}")
         title = f"after ({name}): {result.position:.4g} {unit}"

@@ -58,7 +58,7 @@ def test_a_new_function_is_a_new_measure(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_unknown_measure_is_refused_with_the_nearest() -> None:
-    with pytest.raises(InputError, match="'tenengrat'.*did you mean 'tenengrad'"):
+    with pytest.raises(InputError, match=r"'tenengrat'.*did you mean 'tenengrad'"):
         focus.measure("tenengrat")
 
 

@@ -52,7 +52,8 @@ def command(
         policy = load_policy(name)
         began = time.perf_counter()
         results = [
-            focus(stack.instrument(start=start, continuous=False, fine_step=stack.spacing), policy)
+            # Free positions: every picture is made and read when it is taken, as on a rig.
+            focus(stack.instrument(start=start, fine_step=stack.spacing), policy)
             for start in positions
         ]
         seconds = time.perf_counter() - began

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,12 +11,10 @@ import tyro
 
 from visuomotor.errors import InputError
 
-DEMO = "demo"
-
 
 def command(
     policy: Annotated[str, tyro.conf.Positional],
-    on: tuple[str, ...] = (DEMO,),
+    on: tuple[str, ...] = ("demo",),
     episodes: int | None = None,
     seed: int = 0,
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False,
@@ -65,10 +62,9 @@ def command(
 
 def _stack(name: str, policy: Any) -> tuple[Any, str]:
     """The stack at the positions the policy moves between, and what to call it."""
-    from visuomotor.instruments.recorded.focal_stack import FocalStack
-    from visuomotor.instruments.simulated.demo_view import demo_stack
+    from visuomotor.commands._stacks import load_stack
 
-    stack = demo_stack() if name == DEMO else FocalStack.load(Path(name))
+    stack = load_stack(name)
     fine_step = policy.spec.config.get("fine_step")
     if fine_step:
         count = round((stack.positions[-1] - stack.positions[0]) / fine_step) + 1

@@ -14,7 +14,7 @@ FALLBACK = "search:brent"
 
 
 def command(
-    stack: Path,
+    stack: str,
     start: float | None = None,
     policy: str | None = None,
     fine_step: float | None = None,
@@ -28,7 +28,7 @@ def command(
     """Focus from a start position; print verdict, position and exposures, and draw the path.
 
     Args:
-        stack: A focal stack: OME-TIFF, multi-page TIFF, or a folder of pictures.
+        stack: A focal stack: OME-TIFF, multi-page TIFF, a folder of pictures, or "demo".
         start: Where to start, in the stack's unit; random if not given.
         policy: search:NAME, a shipped policy, a run folder or a checkpoint. If not given: the
             newest run that was trained on this stack, else search:brent.
@@ -42,8 +42,8 @@ def command(
     """
     from rich.console import Console
 
+    from visuomotor.commands._stacks import load_stack
     from visuomotor.figures import focus_figure
-    from visuomotor.instruments.recorded.focal_stack import FocalStack
     from visuomotor.runner import focus
     from visuomotor.tasks.autofocus import AutofocusTask
     from visuomotor.vision.transforms import thumbnails
@@ -51,7 +51,7 @@ def command(
 
     if roi is not None and auto_roi:
         raise InputError("focus: expected --roi or --auto-roi, got both")
-    recorded = FocalStack.load(stack)
+    recorded = load_stack(stack)
     name, why = (policy, "as asked") if policy else _default_policy(recorded, runs)
     chosen = load_policy(name)
     instrument = recorded.instrument(

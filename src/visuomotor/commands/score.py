@@ -11,7 +11,7 @@ import tyro
 
 
 def command(
-    stack: Path,
+    stack: Annotated[str, tyro.conf.Positional],
     measure: tuple[str, ...] = (),
     roi: tuple[int, int, int, int] | None = None,
     smooth_px: float = 1.0,
@@ -21,7 +21,7 @@ def command(
     """Plot every focus measure over a stack and say where focus is.
 
     Args:
-        stack: A focal stack: OME-TIFF, multi-page TIFF, or a folder of pictures.
+        stack: A focal stack: OME-TIFF, multi-page TIFF, a folder of pictures, or "demo".
         measure: Only these measures.
         roi: Region to judge: top left height width, in pixels.
         smooth_px: Sigma of the Gaussian before each measure, against noise.
@@ -31,14 +31,14 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
+    from visuomotor.commands._stacks import load_stack
     from visuomotor.figures import score_figure
-    from visuomotor.instruments.recorded.focal_stack import FocalStack
     from visuomotor.tasks.judging import EXPLANATIONS, Verdict, judge, limit_direction
     from visuomotor.vision import focus
     from visuomotor.vision.noise import noise_sharpness
     from visuomotor.vision.transforms import smooth, thumbnails
 
-    recorded = FocalStack.load(stack)
+    recorded = load_stack(stack)
     names = measure or tuple(focus.measures())
     limits = (float(recorded.positions[0]), float(recorded.positions[-1]))
     curves, verdicts = {}, {}

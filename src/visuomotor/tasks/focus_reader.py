@@ -39,7 +39,7 @@ class _Readings:
     def __init__(self, count: int, size_px: int) -> None:
         self.bank = FrameBank(np.zeros((count, size_px, size_px), np.uint8))
         self.sharpness = np.zeros(count)
-        self.noise = np.zeros(count)
+        self.noise = np.full(count, np.nan)  # filled only where it is asked for
         self.known = np.zeros(count, np.bool_)
 
 
@@ -60,7 +60,7 @@ class FocusReader:
         self._want_noise = want_noise
         self._finite = camera if isinstance(camera, FiniteCamera) else None
         if self._finite is not None:
-            key = (self._size_px, config.measure, config.smooth_px, want_noise)
+            key = (self._size_px, config.measure, config.smooth_px)
             fresh = _Readings(self._finite.num_frames, self._size_px)
             self._readings: _Readings = self._finite.memo.setdefault(key, fresh)
             self._ids = np.zeros((num_cells, config.history), np.int64)
@@ -71,19 +71,22 @@ class FocusReader:
             self._frames = np.zeros(shape, np.uint8)
 
     def look(self, cells: IntArray, first: bool) -> tuple[FloatArray, FloatArray]:
-        """Take a picture of each cell (M,); returns its sharpness and that of pure noise (M,).
+        """Take a picture of each cell (M,); returns its sharpness, and that of pure noise (M,).
 
         first: the picture opens an episode and fills the whole history (yu2018: at reset the first
-        frame is repeated).
+        frame is repeated). Noise is estimated on first pictures only, and is 0 for others.
         """
+        want_noise = first and self._want_noise
         if self._finite is not None:
             ids = self._finite.frame_ids(cells)
             self._read(ids)
             _push(self._ids, cells, ids, first)
-            return self._readings.sharpness[ids], self._readings.noise[ids]
+            noise = self._known_noise(ids) if want_noise else np.zeros(len(ids))
+            return self._readings.sharpness[ids], noise
         pictures = self._camera.grab(cells)
         _push(self._frames, cells, self._thumbnails(pictures), first)
-        return self._measure(pictures), self._noise(pictures)
+        noise = noise_sharpness(pictures, self._measure) if want_noise else np.zeros(len(cells))
+        return self._measure(pictures), noise
 
     def history(self) -> ByteArray:
         """(B, history, h, w), newest first."""
@@ -102,22 +105,28 @@ class FocusReader:
 
     def _read(self, ids: IntArray) -> None:
         r = self._readings
-        if r.known[ids].all() or self._finite is None:
+        if r.known[ids].all():
             return
         for number in np.unique(ids[~r.known[ids]]):  # one at a time: they may be large
-            picture = self._finite.frames(np.array([number]))
+            picture = self._camera_frames(number)
             r.bank.frames[number] = self._thumbnails(picture)[0]
             r.sharpness[number] = self._measure(picture)[0]
-            r.noise[number] = self._noise(picture)[0]
             r.known[number] = True
 
     def _thumbnails(self, pictures: Frames) -> ByteArray:
         return thumbnails(pictures, self._size_px, self._camera.display_range)
 
-    def _noise(self, pictures: Frames) -> FloatArray:
-        if not self._want_noise:
-            return np.zeros(len(pictures))
-        return noise_sharpness(pictures, self._measure)
+    def _known_noise(self, ids: IntArray) -> FloatArray:
+        noise = self._readings.noise
+        for number in np.unique(ids[np.isnan(noise[ids])]):
+            picture = self._camera_frames(number)
+            noise[number] = noise_sharpness(picture, self._measure)[0]
+        known: FloatArray = noise[ids]
+        return known
+
+    def _camera_frames(self, number: int) -> Frames:
+        assert self._finite is not None  # only finite cameras know pictures by number
+        return self._finite.frames(np.array([number]))
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": (self._ids if self.bank is not None else self._frames).copy()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from visuomotor.agents.dqn import DQNConfig
-from visuomotor.errors import InputError
-from visuomotor.tasks.autofocus import AutofocusConfig
+from visuomotor.configs import from_plain
+from visuomotor.errors import InputError, nearest
+from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,11 @@ class TrainConfig:
         for name in ("positions", "cells", "steps", "updates_per_row", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"train: {name}: expected at least 1, got {getattr(self, name)}")
+
+
+def train_config(values: Mapping[str, Any], where: str, preset: str = "default") -> TrainConfig:
+    """The config that ``values`` describe over a task preset; ``where`` they come from is named in
+    errors."""
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r} is not known; {nearest(preset, PRESETS)}")
+    return from_plain(TrainConfig, values, where, base=TrainConfig(task=PRESETS[preset]))

@@ -118,7 +118,14 @@ class FocalStack:
 
     def frames_at(self, positions: ArrayLike) -> Frames:
         """Grey pictures (M, H, W) at any positions (M,) in the range, blended linearly."""
-        return np.stack([self._blend(float(p)) for p in np.atleast_1d(np.asarray(positions))])
+        wanted = np.atleast_1d(np.asarray(positions, np.float64))
+        low, high = self.positions[[0, -1]]
+        if not np.allclose(wanted, wanted.clip(low, high), rtol=0, atol=1e-9 * (high - low)):
+            raise InputError(f"{self.name}: expected positions {low:g} to {high:g}, got {wanted}")
+        frames = np.empty((len(wanted), *self._gray.shape[1:]), self._gray.dtype)
+        for frame, position in zip(frames, wanted, strict=True):
+            frame[:] = self._blend(float(position))
+        return frames
 
     def planes(self, ids: IntArray) -> Frames:
         """Grey pictures (M, H, W) at the stack's own positions number ``ids`` (M,)."""
@@ -345,23 +352,17 @@ class FiniteStackCamera(StackCamera):
         return self._cropped(self._stack.planes(ids))
 
 
-def _checked_frames(frames: Any, name: str) -> Frames:
+def _checked_frames(frames: Frames, name: str) -> Frames:
     if frames.dtype not in (np.uint8, np.uint16):
-        holds_nan = np.issubdtype(frames.dtype, np.floating) and bool(np.isnan(frames).any())
-        raise InputError(
-            f"{name}: expected pictures of uint8 or uint16, got {frames.dtype}"
-            f"{' with NaN in it' if holds_nan else ''}"
-        )
+        nan = " with NaN in it" if frames.dtype.kind == "f" and np.isnan(frames).any() else ""
+        raise InputError(f"{name}: expected uint8 or uint16 pictures, got {frames.dtype}{nan}")
     if not (frames.ndim == 3 or (frames.ndim == 4 and frames.shape[3] == 3)):
-        raise InputError(
-            f"{name}: expected pictures of shape (P, H, W) or (P, H, W, 3), got {frames.shape}"
-        )
+        raise InputError(f"{name}: expected shape (P, H, W) or (P, H, W, 3), got {frames.shape}")
     if len(frames) < MIN_PLANES:
         raise InputError(f"{name}: expected at least {MIN_PLANES} planes, got {len(frames)}")
     if min(frames.shape[1:3]) < 8:
         raise InputError(f"{name}: expected at least 8 x 8 pixels, got {frames.shape[1:3]}")
-    checked: Frames = frames
-    return checked
+    return frames
 
 
 def _checked_positions(positions: ArrayLike, count: int, name: str) -> FloatArray:

@@ -145,8 +145,7 @@ def _read_tiff(path: Path, channel: int | None) -> Pictures:
                 raise InputError(
                     f"{path}: expected pages of one shape and type, got {_some(shapes)}"
                 )
-            series = tif.series[0]
-            axes, data = series.axes, series.asarray()
+            axes, data = _whole_series(path, tif)
             spacing, unit = _spacing(tif)
     except InputError:
         raise
@@ -160,6 +159,17 @@ def _read_tiff(path: Path, channel: int | None) -> Pictures:
         )
     frames = _planes(path, np.asarray(data), axes, channel)
     return Pictures(frames, np.arange(len(frames), dtype=np.float64), spacing, unit)
+
+
+def _whole_series(path: Path, tif: tifffile.TiffFile) -> tuple[str, Any]:
+    """Axes and array of all the file holds; pages that were written one by one make one stack."""
+    series = tif.series
+    if len({(s.axes, s.shape) for s in series}) > 1:
+        shapes = {(s.shape, str(s.dtype)) for s in series}
+        raise InputError(f"{path}: expected one stack, got {len(series)} images, {_some(shapes)}")
+    if len(series) == 1:
+        return series[0].axes, series[0].asarray()
+    return f"Q{series[0].axes}", np.stack([s.asarray() for s in series])
 
 
 @contextmanager
