@@ -62,7 +62,7 @@ class _Trace:
 
     positions: list[float]
     sharpness: list[float]
-    noise: float = 0.0
+    noise: list[float]
 
     @property
     def best(self) -> int:
@@ -71,7 +71,7 @@ class _Trace:
     def add(self, info: dict[str, Any], cell: int) -> None:
         self.positions.append(float(info["position"][cell]))
         self.sharpness.append(float(info["sharpness"][cell]))
-        self.noise = float(info["noise"][cell])
+        self.noise.append(float(info["noise"][cell]))
 
 
 def focus(instrument: Any, policy: Policy, seed: int = 0, guard: bool = True) -> FocusResult:
@@ -99,7 +99,7 @@ def focus_cells(
     task = autofocus.AutofocusTask(config, want_noise=True)
     env = VisuomotorEnv(instrument, task)
     began = time.perf_counter()
-    traces: list[_Trace] = [_Trace([], []) for _ in range(env.num_envs)]
+    traces: list[_Trace] = [_Trace([], [], []) for _ in range(env.num_envs)]
     failure = _run(Rollout(policy, env, np.random.default_rng(seed)), traces, seed, start)
     finish = _Finish(task, instrument, traces, failure, guard)
     results = [finish.cell(cell) for cell in range(env.num_envs)]
@@ -151,7 +151,7 @@ class _Finish:
         failure = self._failure
         if not trace.positions:
             nowhere = float("nan")
-            trace = _Trace([nowhere], [nowhere])
+            trace = _Trace([nowhere], [nowhere], [0.0])
         end = trace.positions[-1]
         verdict = self._judge(trace, limits, events)
         returned = False
@@ -189,7 +189,7 @@ class _Finish:
     @staticmethod
     def _judge(trace: _Trace, limits: tuple[float, float], events: set[str]) -> Verdict:
         positions, sharpness = np.array(trace.positions), np.array(trace.sharpness)
-        return judge(positions, sharpness, trace.noise, limits, events)
+        return judge(positions, sharpness, np.array(trace.noise), limits, events)
 
     @staticmethod
     def _should_return(trace: _Trace, verdict: Verdict) -> bool:

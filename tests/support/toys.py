@@ -13,7 +13,10 @@ def blur_stack(
 ) -> FocalStack:
     """A texture that is blurred with the distance from ``best``: along x above it, along y below,
     so that the two sides can be told apart. Positions 0, step, 2 step ... in um."""
-    texture = np.random.default_rng(seed).uniform(40, 215, (size, size))
+    texture = ndimage.gaussian_filter(
+        np.random.default_rng(seed).standard_normal((size, size)), 0.9, mode="wrap"
+    )  # no optics passes single pixels
+    texture = 128 + 40 * texture / texture.std()
     planes = []
     for plane in range(count):
         away = plane - best

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from visuomotor.agents.base import PolicySpec
 from visuomotor.agents.targets import double_q_targets, huber_td_loss, max_q_targets
-from visuomotor.configs import from_plain, to_plain
+from visuomotor.configs import from_plain
 from visuomotor.errors import InputError
 from visuomotor.frames import unique_frames
 from visuomotor.models.q_networks import FrameEncoderQNetwork, QNetworkConfig
@@ -74,7 +74,7 @@ class DQN:
         with torch.random.fork_rng():  # initialise from our seed, leave the global state alone
             torch.manual_seed(seed)
             self.online = _network(spec, config.network)
-        self.target = _network(spec, config.network)
+            self.target = _network(spec, config.network)
         self.target.load_state_dict(self.online.state_dict())
         self.optimizer = torch.optim.Adam(
             self.online.parameters(), lr=config.learning_rate, fused=True
@@ -235,12 +235,6 @@ def load_policy(
             )
     network.load_state_dict(dict(weights), strict=False)
     return QPolicy(spec, network.eval())
-
-
-def plain_config(config: DQNConfig) -> dict[str, Any]:
-    """As a checkpoint keeps it."""
-    plain: dict[str, Any] = to_plain(config)
-    return plain
 
 
 def _network(spec: PolicySpec, config: QNetworkConfig) -> FrameEncoderQNetwork:

@@ -90,7 +90,7 @@ class _Cells:
     position: FloatArray  # (B,)
     sharpness: FloatArray  # (B,) of the newest look
     maximum: FloatArray  # (B,) F_max: known, or the sharpest look so far
-    noise: FloatArray  # (B,) what pure noise would measure, from the first look
+    noise: FloatArray  # (B,) what that picture's noise alone would measure
     past_actions: IntArray  # (B, history), newest first
     executed: FloatArray  # (B, 1) the last motion
     reward: FloatArray  # (B,) of the last step
@@ -379,9 +379,7 @@ class AutofocusTask:
         if len(cells) == 0:
             return
         s.position[cells] = self._rig.focus.position[cells]
-        s.sharpness[cells], noise = self._reader.look(cells, first)
-        if first:
-            s.noise[cells] = noise
+        s.sharpness[cells], s.noise[cells] = self._reader.look(cells, first)
         s.exposures[cells] += 1
         if known := self._known():
             s.maximum[cells] = np.array([v.curve.maximum for v in known])[self._view_of()[cells]]

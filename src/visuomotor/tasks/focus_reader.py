@@ -74,19 +74,20 @@ class FocusReader:
         """Take a picture of each cell (M,); returns its sharpness, and that of pure noise (M,).
 
         first: the picture opens an episode and fills the whole history (yu2018: at reset the first
-        frame is repeated). Noise is estimated on first pictures only, and is 0 for others.
+        frame is repeated). Noise is 0 where it is not wanted.
         """
-        want_noise = first and self._want_noise
         if self._finite is not None:
             ids = self._finite.frame_ids(cells)
             self._read(ids)
             _push(self._ids, cells, ids, first)
-            noise = self._known_noise(ids) if want_noise else np.zeros(len(ids))
+            noise = self._known_noise(ids) if self._want_noise else np.zeros(len(ids))
             return self._readings.sharpness[ids], noise
         pictures = self._camera.grab(cells)
         _push(self._frames, cells, self._thumbnails(pictures), first)
-        noise = noise_sharpness(pictures, self._measure) if want_noise else np.zeros(len(cells))
-        return self._measure(pictures), noise
+        sharpness = self._measure(pictures)
+        if not self._want_noise:
+            return sharpness, np.zeros(len(cells))
+        return sharpness, noise_sharpness(pictures, self._measure)
 
     def history(self) -> ByteArray:
         """(B, history, h, w), newest first."""

@@ -16,6 +16,8 @@ BLURRIER_FRACTION = 0.02
 """Below the start (or the best seen) by more than this share of the curve's range is "blurrier"."""
 FOCUSED_FRACTION = 0.9
 """A focused end is at least this share of the sharpest look (yu2018, section III.B)."""
+END_FRACTION = 0.01
+"""This close to a limit, as a share of the range, is at it: searches approach, but never touch."""
 SIGNAL_OVER_NOISE = 1.5
 """A sample shows at least this many times the sharpness of pure noise."""
 
@@ -46,14 +48,15 @@ EXPLANATIONS = {
 def judge(
     positions: FloatArray,
     sharpness: FloatArray,
-    noise: float,
+    noise: FloatArray | float,
     limits: tuple[float, float],
     events: Collection[str],
 ) -> Verdict:
     """The verdict on one run.
 
     positions, sharpness: (N,) every look in order, the last one where the run ended.
-    noise:  the sharpness that a picture of nothing but this camera's noise would have.
+    noise:  the sharpness that nothing but the noise of each picture would have, (N,) or one for
+    all; a sample is there if any look stands out from its own.
     limits: of the axis. ``events``: what happened besides looks, out of "stopped" (the policy
     stopped of itself), "left_range", "step_limit", "aborted", "error".
 
@@ -66,10 +69,7 @@ def judge(
     if _shows_no_sample(positions, sharpness, noise, limits):
         return Verdict.NO_SAMPLE
     best = int(np.argmax(sharpness))
-    margin = 1e-6 * (limits[1] - limits[0])
-    at_end = min(positions[best] - limits[0], limits[1] - positions[best]) <= margin
-    # At an end of the range only the inner neighbour can be seen: the optimum may lie beyond.
-    if "left_range" in events or (at_end and len(np.unique(positions)) > 1):
+    if "left_range" in events or _is_at_end(positions, positions[best], limits):
         return Verdict.AT_LIMIT
     if "step_limit" in events:
         return Verdict.TIMED_OUT
@@ -90,10 +90,22 @@ def is_blurrier(end: float, reference: float, curve_range: float) -> bool:
     return end < reference - BLURRIER_FRACTION * curve_range
 
 
+def _is_at_end(positions: FloatArray, best: float, limits: tuple[float, float]) -> bool:
+    """Whether the sharpest look was at an end of the range, with nothing seen between it and the
+    end: the optimum may lie beyond. One look alone says nothing of the kind."""
+    margin = END_FRACTION * (limits[1] - limits[0])
+    below = best - limits[0] <= margin and not (positions < best).any()
+    above = limits[1] - best <= margin and not (positions > best).any()
+    return bool((below or above) and np.ptp(positions) > 0)
+
+
 def _shows_no_sample(
-    positions: FloatArray, sharpness: FloatArray, noise: float, limits: tuple[float, float]
+    positions: FloatArray,
+    sharpness: FloatArray,
+    noise: FloatArray | float,
+    limits: tuple[float, float],
 ) -> bool:
-    if sharpness.max() <= SIGNAL_OVER_NOISE * noise:
+    if (sharpness <= SIGNAL_OVER_NOISE * np.asarray(noise)).all():
         return True
     # Looks all over the range that hardly differ: whatever is seen does not depend on focus.
     seen = positions.max() - positions.min()

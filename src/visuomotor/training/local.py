@@ -53,7 +53,8 @@ def train(config: TrainConfig, stack: FocalStack, run: Run, progress: Progress) 
     exploring = dqn.Exploring(learner.acting_policy(), config.agent, len(config.task.steps))
     rollout = Rollout(exploring, env, exploring_draws, keep_going=True, reveal=("expert",))
     replay = Replay(frames, config.replay_steps, config.cells, config.task.history)
-    collector = Collector(rollout, replay, EpisodeLog(run.log_file, ROW, config.cells), frames)
+    log = EpisodeLog(run.log_file, ROW, config.cells)
+    collector = Collector(rollout, replay, log, frames)
     trainer = _Trainer(learner, rollout, exploring, sampling_draws)
     if run.trainer_file.exists():
         trainer.load(run)
@@ -63,6 +64,7 @@ def train(config: TrainConfig, stack: FocalStack, run: Run, progress: Progress) 
         collector.refill(0)
     standing = trainer.standing
     clock = time.perf_counter() - standing.seconds
+    losses: dict[str, float] = {}
 
     while standing.steps < config.steps and standing.perfect_in_a_row <= config.patience:
         collector.step()
@@ -80,6 +82,7 @@ def train(config: TrainConfig, stack: FocalStack, run: Run, progress: Progress) 
             progress({"step": standing.steps, **metrics, **losses, "seconds": standing.seconds})
     final = {key: value for key, value in asdict(standing).items() if key != "seconds"}
     write_atomically(run.path / "final.json", json.dumps(final, indent=2).encode())
+    log.close()
     run.close()
     return standing
 

@@ -25,6 +25,8 @@ from visuomotor.errors import InputError, nearest
 from visuomotor.types import FloatArray, Frames
 from visuomotor.vision.transforms import to_gray
 
+NYQUIST = 0.5
+"""Cycles per pixel."""
 Measure = Callable[[Frames], FloatArray]
 Picture = NDArray[np.float32]
 STRIP_ROWS = 64
@@ -92,7 +94,7 @@ def vollath_f4(frames: Frames) -> FloatArray:
 
 
 def fft_bandpass(frames: Frames) -> FloatArray:
-    """Spectral energy between 2.5 and 14 % of the sampling frequency, by the squared mean.
+    """Spectral energy between 2.5 and 14 % of the Nyquist frequency, by the squared mean.
 
     The band of OughtaFocus in Micro-Manager: above illumination and blur, below noise.
     """
@@ -102,7 +104,7 @@ def fft_bandpass(frames: Frames) -> FloatArray:
         spectrum = np.fft.rfft2(picture)
         fy, fx = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
         radius = np.hypot(fy, fx)
-        band = (radius >= 0.025) & (radius <= 0.14)
+        band = (radius >= 0.025 * NYQUIST) & (radius <= 0.14 * NYQUIST)
         power = np.abs(spectrum) ** 2
         # The half spectrum holds every column but the first (and an even last) twice.
         power[:, 1 : (width + 1) // 2] *= 2

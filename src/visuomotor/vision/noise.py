@@ -14,7 +14,7 @@ _MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _MASK_GAIN = 6.0
 """Root of the sum of the mask's squares: white noise of sigma 1 comes out with sigma 6."""
 _NORMAL_MAD = 0.6745
-_CROP_PX = 512
+_CROP_PX = 256
 
 
 def noise_sigma(frames: Frames) -> FloatArray:
@@ -22,7 +22,7 @@ def noise_sigma(frames: Frames) -> FloatArray:
 
     Immerkaer's mask (Computer Vision and Image Understanding 64, 1996), which is blind to planes
     and edges along the axes, with the median of the absolute response in place of its mean, so
-    that texture counts little. Read off the middle 512 x 512 pixels.
+    that texture counts little. Read off the middle 256 x 256 pixels.
     """
     gray = to_gray(_middle(frames))
     sigmas = np.empty(len(gray))
