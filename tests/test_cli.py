@@ -190,8 +190,8 @@ STACKS = {
     "mixed": r"mixed.2\.png: expected a picture like 1\.png",
     "two": "expected at least 3 planes, got 2",
     "truncated": "truncated",
-    "nan": "expected pictures of uint8 or uint16, got float32 with NaN",
-    "duplicate": "",
+    "nan": "expected uint8 or uint16 pictures, got float32 with NaN",
+    "duplicate": "positions: expected",
 }
 
 

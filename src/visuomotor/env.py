@@ -136,7 +136,7 @@ def make_autofocus(stack: Any = None, flat: bool = False, **config: Any) -> gym.
         stack = demo_stack()
     elif not isinstance(stack, FocalStack):
         stack = FocalStack.load(stack)
-    instrument = stack.instrument(continuous=False, fine_step=stack.spacing)
+    instrument = stack.instrument(continuous=False)
     env: gym.Env[Any, Any] = SingleEnv(instrument, autofocus.build(config))
     return gym.wrappers.FlattenObservation(env) if flat else env
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,10 @@ class ROI(NamedTuple):
     def crop(self, frames: Frames) -> Frames:
         """(M, H, W[, 3]) -> (M, height, width[, 3])."""
         return frames[:, self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+RoiChoice = ROI | tuple[int, int, int, int] | Literal["auto"] | None
+"""A region as a person gives it: None is the whole picture, "auto" the one with the most detail."""
 
 
 class Command(NamedTuple):

@@ -143,7 +143,10 @@ class DQN:
         self.online.load_state_dict(state["online"])
         self.target.load_state_dict(state["target"])
         groups = self.optimizer.state_dict()["param_groups"]
-        moments = {int(key): value for key, value in state["optimizer"].items()}
+        moments = {
+            int(key): {name: value.clone() for name, value in moment.items()}
+            for key, moment in state["optimizer"].items()
+        }
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.updates = int(state["updates"])
 

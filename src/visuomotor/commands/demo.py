@@ -114,7 +114,7 @@ def _every_start(stack: Any, policy: Any) -> dict[str, Any]:
     from visuomotor.tasks import autofocus
 
     cells = stack.num_positions
-    rig = stack.instrument(cells=cells, continuous=False, fine_step=stack.spacing)
+    rig = stack.instrument(cells=cells, continuous=False)
     env = VisuomotorEnv(rig, autofocus.build(policy.spec.config))
     summary = summarise(evaluate(policy, env, starts=stack.positions))
     return {

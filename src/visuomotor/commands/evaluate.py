@@ -81,7 +81,7 @@ def _evaluate(policy: Any, stack: Any, episodes: int | None, seed: int) -> list[
     from visuomotor.tasks import autofocus
 
     cells = min(episodes or stack.num_positions, 256)
-    instrument = stack.instrument(cells=cells, continuous=False, fine_step=stack.spacing)
+    instrument = stack.instrument(cells=cells, continuous=False)
     env = VisuomotorEnv(instrument, autofocus.build(policy.spec.config))
     starts = None if episodes else np.asarray(stack.positions)
     return evaluate(policy, env, episodes=episodes, seed=seed, starts=starts)

@@ -94,7 +94,7 @@ def focus_env(
     config: AutofocusConfig, stack: FocalStack, cells: int
 ) -> tuple[VisuomotorEnv, AutofocusTask]:
     """B cells on one stack at its own positions, one of which is a fine step."""
-    instrument = stack.instrument(cells=cells, continuous=False, fine_step=stack.spacing)
+    instrument = stack.instrument(cells=cells, continuous=False)
     task = AutofocusTask(config)
     env = VisuomotorEnv(instrument, task)
     task.read_all()

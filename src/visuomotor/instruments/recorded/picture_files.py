@@ -90,8 +90,8 @@ def _numbers(stems: list[str], folder: Path) -> FloatArray:
     fields = np.array([[int(n) for n in re.findall(r"\d+", stem)] for stem in stems], np.float64)
     varying = [column for column in fields.T if len(np.unique(column)) > 1]
     complete = [column for column in varying if len(np.unique(column)) == len(stems)]
-    if len(varying) == 1 and complete:
-        return np.asarray(complete[0])
+    if len(varying) == 1:
+        return np.asarray(varying[0])  # a number that comes twice is refused as a position
     if varying and not complete:
         raise InputError(
             f"{folder}: expected one picture for each focus position, but the names vary in "

@@ -1,7 +1,8 @@
-"""What every policy promises: walks every search and every shipped policy."""
+"""What every agent promises: walks every search, every shipped policy and every learner."""
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import asdict
 
@@ -11,8 +12,10 @@ import pytest
 import visuomotor as vm
 from visuomotor import zoo
 from visuomotor.agents.search import searches
+from visuomotor.configs import from_plain, to_plain
+from visuomotor.discovery import names_in
 from visuomotor.env import VisuomotorEnv
-from visuomotor.evaluate import evaluate, summarise
+from visuomotor.evaluate import evaluate
 from visuomotor.rollout import Rollout
 from visuomotor.tasks import autofocus
 
@@ -22,7 +25,7 @@ CELLS = 5
 
 
 def env_for(policy, cells: int = CELLS) -> VisuomotorEnv:
-    rig = STACK.instrument(cells=cells, continuous=False, fine_step=STACK.spacing)
+    rig = STACK.instrument(cells=cells, continuous=False)
     return VisuomotorEnv(rig, autofocus.build(policy.spec.config))
 
 
@@ -70,41 +73,11 @@ def test_a_policy_sees_only_what_its_spec_names(name: str) -> None:
     np.testing.assert_array_equal(seen.action, kept.action)
 
 
-@pytest.mark.parametrize("name", zoo.names())
-def test_shipped_policies_are_whole_and_small(name: str) -> None:
-    path = zoo.path_of(name)
-    card = zoo.card(name)
-    assert path.stat().st_size <= 4 * 2**20
-    assert card["name"] == name
-    assert card["provenance"]["machine"]
-    assert zoo.resolve(name.rpartition("@")[0]).startswith(name.rpartition("@")[0])
-
-
-def test_the_shipped_policies_fit_together() -> None:
-    assert sum(zoo.path_of(name).stat().st_size for name in zoo.names()) <= 24 * 2**20
-
-
-def test_yu2018_exp1_solves_every_start_of_its_view() -> None:
-    policy = vm.load_policy("yu2018-exp1@1")
-    rows = evaluate(policy, env_for(policy, 131), starts=STACK.positions)
-    summary = summarise(rows)
-    assert summary.accuracy == 1.0
-    assert summary.mean_steps <= 1.1 * summary.optimal_steps
-    assert 4.5 <= summary.optimal_steps <= 7
-
-
-def test_a_changed_file_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = zoo.names()[0]
-    for suffix in ("json", "safetensors"):
-        content = (zoo.FOLDER / f"{name}.{suffix}").read_bytes()
-        (tmp_path / f"{name}.{suffix}").write_bytes(content)
-    with (tmp_path / f"{name}.safetensors").open("ab") as file:
-        file.write(b"x")
-    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
-    with pytest.raises(vm.InputError, match="sha256"):
-        vm.load_policy(name)
-
-
-def test_an_unknown_name_names_the_nearest() -> None:
-    with pytest.raises(vm.InputError, match="did you mean 'yu2018-exp1'"):
-        vm.load_policy("yu2018-exp")
+@pytest.mark.parametrize("name", names_in("visuomotor.agents", "load_policy"))
+def test_every_agent_can_be_found_configured_and_saved(name: str) -> None:
+    module = importlib.import_module(f"visuomotor.agents.{name}")
+    assert name == module.NAME
+    assert module.PRESETS
+    for config in module.PRESETS.values():
+        plain = json.loads(json.dumps(to_plain(config)))
+        assert from_plain(type(config), plain, name) == config
