@@ -64,6 +64,12 @@ class Run:
         loaded: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
         return loaded
 
+    def provenance(self) -> dict[str, Any]:
+        """Of the first sitting."""
+        text = (self.path / "provenance.json").read_text(encoding="utf-8")
+        loaded: dict[str, Any] = json.loads(text)
+        return loaded
+
     def metrics(self) -> list[dict[str, Any]]:
         """Every line of the metrics, a last torn one left out."""
         if not self.metrics_file.is_file():

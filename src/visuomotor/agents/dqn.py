@@ -20,6 +20,7 @@ from visuomotor.agents.targets import double_q_targets, huber_td_loss, max_q_tar
 from visuomotor.configs import from_plain
 from visuomotor.errors import InputError
 from visuomotor.frames import unique_frames
+from visuomotor.models.precision import compute_type
 from visuomotor.models.q_networks import FrameEncoderQNetwork, QNetworkConfig
 from visuomotor.replay import Batch
 from visuomotor.types import Act, BoolArray, Observation
@@ -80,7 +81,7 @@ class DQN:
             self.online.parameters(), lr=config.learning_rate, fused=True
         )
         self.updates = 0
-        self._dtype = _precision(config.precision)
+        self._dtype = compute_type(config.precision)
 
     def calibrate(self, frames: NDArray[Any]) -> None:
         """Measure the mean picture on sample pictures (U, h, w), once, before the first update."""
@@ -225,8 +226,7 @@ class Exploring:
 def load_policy(
     spec: PolicySpec, config: Mapping[str, Any], weights: Mapping[str, Tensor], where: str
 ) -> QPolicy:
-    """The greedy policy of a checkpoint. InputError if the weights do not fit, with the first name
-    that differs."""
+    """The greedy policy of a checkpoint; InputError names the first weight that does not fit."""
     network = _network(spec, from_plain(DQNConfig, config, f"{where}: agent").network)
     for name, value in network.state_dict().items():
         if name not in weights:
@@ -249,11 +249,3 @@ def _network(spec: PolicySpec, config: QNetworkConfig) -> FrameEncoderQNetwork:
             )
     actions = len(task["steps"])
     return FrameEncoderQNetwork(int(task["frame_size_px"]), int(task["history"]), actions, config)
-
-
-def _precision(wanted: str) -> torch.dtype:
-    """bf16 pays only where the processor multiplies it in hardware (AMX tiles): there 2-3 times;
-    elsewhere it is emulated, and 1.3-1.5 times slower than fp32 (measured on a Cascade Lake)."""
-    if wanted == "auto":
-        wanted = "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
-    return torch.bfloat16 if wanted == "bf16" else torch.float32

@@ -44,8 +44,7 @@ class TrainConfig:
 
 
 def train_config(values: Mapping[str, Any], where: str, preset: str = "default") -> TrainConfig:
-    """The config that ``values`` describe over a task preset; ``where`` they come from is named in
-    errors."""
+    """The config that ``values`` (read from ``where``) describe over a task preset."""
     if preset not in PRESETS:
         raise InputError(f"preset {preset!r} is not known; {nearest(preset, PRESETS)}")
     return from_plain(TrainConfig, values, where, base=TrainConfig(task=PRESETS[preset]))
