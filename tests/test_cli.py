@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from toys import blur_stack, flat_stack
 
 from visuomotor.cli import main
 from visuomotor.discovery import names_in
+from visuomotor.files import load_state, save_state
 
 QUICK = ("positions=31", "cells=16", "steps=480", "evaluate_every=160", "warmup_steps=160")
 TINY = ("agent.batch=32", "task.frame_size_px=32", "threads=1")
@@ -115,13 +117,18 @@ def test_train_then_focus_uses_what_was_trained(here: Path, capsys) -> None:
     assert any("tfevents" in name for name in names)
     config = json.loads((folder / "config.json").read_text())
     assert (config["seed"], config["agent"]["batch"]) == (3, 32)
-    _, out, _ = run(capsys, "focus", "--stack", "toy.tif", "--start", "3", "--json")
-    assert json.loads(out)["policy"] == str(Path("runs") / folder.name)
+    focus = ("focus", "--stack", "toy.tif", "--start", "3", "--json")
+    best = max(line["accuracy"] for line in lines)
+    mine, fallback = str(Path("runs") / folder.name), "search:brent"
+    assert json.loads(run(capsys, *focus)[1])["policy"] == (mine if best == 1 else fallback)
+    state = load_state(folder / "policy.safetensors")
+    state["provenance"]["accuracy"] = 1.0
+    save_state(folder / "policy.safetensors", state)
+    assert json.loads(run(capsys, *focus)[1])["policy"] == mine
     code, out, _ = run(capsys, "evaluate", str(folder), "--on", "toy.tif", "--json")
     answer = json.loads(out)
     assert code == 0
     assert len(answer["rows"]) == 31
-    best = max(line["accuracy"] for line in lines)
     assert answer["accuracy"] == pytest.approx(best), "what was saved is what was measured"
     code, out, _ = run(capsys, "train", "focus", "--resume", str(folder), "--json")
     assert (code in (0, 1), out) == (True, ""), "a finished run has nothing left to do"
@@ -185,6 +192,7 @@ def broken(kind: str) -> str:
     return kind
 
 
+COMMANDS = [("score",), ("focus", "--stack"), ("train", "focus", "--stack")]
 STACKS = {
     "empty": "expected pictures",
     "mixed": r"mixed.2\.png: expected a picture like 1\.png",
@@ -206,8 +214,6 @@ def test_bad_stacks(here: Path, capsys, kind: str, command: tuple[str, ...]) -> 
     assert code == 2
     assert err.startswith("visuomotor: ")
     assert err.count("\n") == 1, "one sentence"
-    import re
-
     assert re.search(STACKS[kind], err), err
     assert (out, files(here)) == ("", before), "nothing half-written"
 
@@ -229,10 +235,33 @@ def test_bad_stacks(here: Path, capsys, kind: str, command: tuple[str, ...]) -> 
         (("train", "focus", "--stack", "toy.tif", "--set", "agent.batch=many"), "expected int"),
         (("train", "focus", "--stack", "toy.tif", "--set", "agent=3"), "expected a table"),
         (("train", "focus", "--stack", "toy.tif", "--set", "seed"), "expected KEY=VALUE"),
-        (("train", "focus", "--stack", "toy.tif", "--set", "cells=0"), "cells: expected at least"),
+        (
+            ("train", "focus", "--stack", "toy.tif", "--set", "cells=0"),
+            "cells: expected 1 to 10000, got 0",
+        ),
         (("train", "focus", "--stack", "toy.tif", "--config", "none.toml"), "expected a config"),
         (("train", "focus", "--stack", "toy.tif", "--preset", "papers"), "did you mean 'paper'"),
         (("train", "focus", "--resume", "."), "expected a run folder"),
+        (("train", "focus", "--resume", ".", "--stack", "toy.tif"), "no other settings"),
+        (("train", "focus", "--stack", "toy.tif", "--seed", "-1"), "seed: expected 0 or more"),
+        (("train", "focus", "--stack", "toy.tif", "--set", "agent.batch=0"), "batch: expected 1"),
+        (("train", "focus", "--stack", "toy.tif", "--set", "agent.gamma=NaN"), "gamma: expected"),
+        (
+            ("train", "focus", "--stack", "toy.tif", "--set", 'task.actions="position"'),
+            "dqn chooses among steps",
+        ),
+        (
+            ("train", "focus", "--stack", "toy.tif", "--set", 'task.observation=["frames"]'),
+            "dqn reads 'past_actions'",
+        ),
+        (("train", "focus", "--stack", "toy.tif", "--set", "agent=5", "agent.batch=1"), "--set"),
+        (("train", "focus", "--stack", "toy.tif", "--runs", "flat.tif"), "expected a folder"),
+        (("focus", "--stack", "toy.tif", "--seed", "-1"), "seed: expected 0 or more"),
+        (("focus", "--stack", "toy.tif", "--fine-step", "1e-9"), "fine_step: expected at most"),
+        (("focus", "--stack", "toy.tif", "--out", "."), "got a folder"),
+        (("demo", "--starts", "0"), "at least 1 start"),
+        (("evaluate", "search:brent", "--episodes", "0"), "at least 1 episode"),
+        (("score", "toy.tif", "--smooth-px", "-1"), "smooth_px: expected 0 to 100"),
         (("evaluate", "yu2018-exp2"), "did you mean 'yu2018-exp1"),
         (("score", "toy.tif", "--measure", "tenengrat"), "did you mean 'tenengrad'"),
     ],

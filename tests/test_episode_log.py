@@ -25,8 +25,8 @@ def rows(count: int, cells: int = 3) -> list[np.ndarray]:
 def write(path, written) -> None:
     log = EpisodeLog(path, ROW, 3)
     for row in written:
-        log.append(row)
         log.append_frames(np.full((2, 4, 4), len(written), np.uint8))
+        log.append(row)
     log.sync()
     log.close()
 
@@ -58,6 +58,42 @@ def test_pictures_come_back_in_order(tmp_path) -> None:
     log = EpisodeLog(path, ROW, 3)
     assert log.frames == 6
     assert [block.shape for block in log.read_frames()] == [(2, 4, 4)] * 3
+    log.close()
+
+
+def test_pictures_that_no_row_followed_are_cut_off(tmp_path) -> None:
+    path = tmp_path / "episodes.log"
+    write(path, rows(2))
+    log = EpisodeLog(path, ROW, 3)
+    log.append_frames(np.zeros((5, 4, 4), np.uint8))
+    log.close()
+    log = EpisodeLog(path, ROW, 3)
+    assert (log.rows, log.frames) == (2, 4)
+    assert len(list(log.read_frames())) == 2
+    log.close()
+
+
+def test_damage_before_the_end_and_missing_rows_are_refused_and_left_as_they_are(tmp_path) -> None:
+    path = tmp_path / "episodes.log"
+    write(path, rows(6))
+    whole = path.read_bytes()
+    with pytest.raises(InputError, match="at least the 7 rows"):
+        EpisodeLog(path, ROW, 3, at_least=7)
+    path.write_bytes(whole[: len(whole) // 2] + b"?" + whole[len(whole) // 2 + 1 :])
+    damaged = path.read_bytes()
+    with pytest.raises(InputError, match="damaged at byte"):
+        EpisodeLog(path, ROW, 3)
+    assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("length", [0, 3, 8, 20])
+def test_killed_while_it_was_begun_it_begins_again(tmp_path, length: int) -> None:
+    path = tmp_path / "episodes.log"
+    write(path, [])
+    path.write_bytes(path.read_bytes()[:length])
+    write(path, rows(2))
+    log = EpisodeLog(path, ROW, 3)
+    assert log.rows == 2
     log.close()
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visuomotor.frames import FrameBank, FrameRing, unique_frames
-from visuomotor.replay import ROW, Replay, augment
+from visuomotor.replay import ROW, Replay
+from visuomotor.vision.transforms import augment
 
 BANK = FrameBank(np.arange(50, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8))
 

@@ -75,8 +75,19 @@ def test_a_bad_stop_is_taken_back_and_the_way_back_counts() -> None:
 
 def test_leaving_the_range_ends_at_the_best_with_its_verdict() -> None:
     result = vm.focus(rig(14.0), Script(0, 0))
-    assert result.verdict is vm.Verdict.AT_LIMIT
+    assert result.verdict is vm.Verdict.UNSURE
     assert result.position == 14.0
+    edge = blur_stack(best=0.0).instrument(start=10.0, continuous=False)
+    result = vm.focus(edge, Script(4, 4))
+    assert result.verdict is vm.Verdict.AT_LIMIT
+    assert result.position == 0.0
+    assert "(below)" in result.reason
+
+
+def test_a_stop_downhill_is_not_called_focused_after_the_way_back() -> None:
+    result = vm.focus(rig(25.0), Script(1, 1, 2))
+    assert (result.position, result.verdict) == (25.0, vm.Verdict.UNSURE)
+    assert "returned" in result.reason
 
 
 def test_running_out_of_steps_times_out() -> None:
@@ -166,6 +177,58 @@ def test_a_camera_that_fails_ends_in_error(after: int, monkeypatch: pytest.Monke
     expected = vm.Verdict.FOCUSED if after > 4 else vm.Verdict.ERROR
     assert result.verdict is expected
     assert "no picture within 1000 ms" in result.reason
+
+
+def broken_after(instrument, looks: int, error: BaseException) -> None:
+    """From that look on, once, taking a picture fails, after the move."""
+    grab, calls = instrument.camera.grab, []
+
+    def failing(cells):
+        calls.append(1)
+        if len(calls) == looks + 1:
+            raise error
+        return grab(cells)
+
+    instrument.camera.grab = failing
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (TimeoutError("no picture"), vm.Verdict.ERROR),
+        (KeyboardInterrupt(), vm.Verdict.ABORTED),
+        (vm.InputError("refused"), vm.Verdict.ERROR),
+    ],
+)
+def test_a_move_whose_picture_failed_is_taken_back(error, verdict) -> None:
+    instrument = STACK.instrument(start=12.0, fine_step=1.0)
+    broken_after(instrument, 1, error)
+    result = vm.focus(instrument, Script(0, 2))
+    assert result.verdict is verdict
+    assert result.position == instrument.focus.position[0] == 12.0
+    assert result.policy_position == 21.0
+    assert result.returned
+
+
+def test_ctrl_c_on_the_way_back_is_aborted_where_it_stands() -> None:
+    instrument = STACK.instrument(start=12.0, fine_step=1.0)
+    broken_after(instrument, 2, KeyboardInterrupt())
+    result = vm.focus(instrument, Script(0, 2))
+    assert result.verdict is vm.Verdict.ABORTED
+    assert result.position == instrument.focus.position[0]
+
+
+def test_one_cells_failure_does_not_spoil_another_that_had_ended() -> None:
+    instrument = STACK.instrument(cells=2, fine_step=1.0)
+    broken_after(instrument, 3, TimeoutError("no picture"))
+
+    class Both(Script):
+        def act(self, observation, state, generator) -> Act:
+            return Act(np.array([[1, 1], [2, 1], [2, 1]][state]), state + 1, {})
+
+    first, second = vm.focus_cells(instrument, Both(), start=np.array([11.0, 3.0]))
+    assert first.verdict is vm.Verdict.FOCUSED
+    assert second.verdict is vm.Verdict.ERROR
 
 
 def test_a_stage_that_refuses_the_way_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

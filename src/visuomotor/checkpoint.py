@@ -48,6 +48,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     state = load_state(path)
     if state.get("kind") != "policy":
         raise InputError(f"{path}: expected a policy, got the state of a {state.get('kind')}")
+    try:
+        return _rebuild(path, state)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: expected a whole policy, but {error!r} is missing") from None
+
+
+def _rebuild(path: Path, state: Mapping[str, Any]) -> Checkpoint:
     known = names_in("visuomotor.agents", "load_policy")
     if state["agent"] not in known:
         raise InputError(f"{path}: agent: got {state['agent']!r}; {nearest(state['agent'], known)}")
@@ -63,6 +70,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: expected {saved['task']} version {task.VERSION}, got {saved['version']}"
         )
     spec = PolicySpec(saved["task"], saved["version"], tuple(saved["observation"]), saved["config"])
+    task.build(spec.config)  # refuses what this version does not know
     module = importlib.import_module(f"visuomotor.agents.{state['agent']}")
     policy: Policy = module.load_policy(spec, state["config"], state["weights"], str(path))
     return Checkpoint(policy, state["agent"], state["provenance"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
 import typing
@@ -52,14 +53,35 @@ def from_plain(kind: type[C], values: Mapping[str, Any], where: str, base: C | N
     return kind(**changes)
 
 
+def from_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """("agent.n_step=1",) -> {"agent": {"n_step": 1}}; values are JSON, or else plain text."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set: expected KEY=VALUE, got {pair!r}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *parents, last = key.split(".")
+        inner = values
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"--set: {pair!r} goes into {parent!r}, which was set as a whole")
+        inner[last] = value
+    return values
+
+
 def read_config_file(path: Path) -> dict[str, Any]:
     """A JSON or TOML file as a dict; InputError if it is neither."""
     if not path.is_file():
         raise InputError(f"{path}: expected a config file (.json or .toml), found none")
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:  # of either format, or of UTF-8
         raise InputError(f"{path}: expected JSON or TOML, but {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a table of keys, got {type(values).__name__}")
@@ -93,3 +115,14 @@ def _checked(hint: Any, value: Any, where: str, base: Any) -> Any:
     ):
         raise InputError(f"{where}: expected {hint.__name__}, got {value!r}")
     return value
+
+
+def check_range(config: object, **limits: tuple[float, float]) -> None:
+    """InputError for the first field of ``config`` named that is not a finite number within its
+    (lowest, highest); None passes."""
+    for name, (low, high) in limits.items():
+        value = getattr(config, name)
+        if value is not None and not (math.isfinite(value) and low <= value <= high):
+            kind = type(config).__name__.removesuffix("Config")
+            upper = f" to {high:g}" if math.isfinite(high) else " or more"
+            raise InputError(f"{kind}: {name}: expected {low:g}{upper}, got {value}")

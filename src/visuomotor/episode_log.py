@@ -19,39 +19,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visuomotor.errors import InputError
+from visuomotor.files import write_atomically
 from visuomotor.types import ByteArray
 
 _MAGIC = b"VMLOG\x00\x01\n"
 _RECORD = struct.Struct("<BII")
 _HEADER, _FRAMES, _ROW = 0, 1, 2
+_SEED = 0x564D
+"""Of the checksum, so that a stretch of zeros is not a valid record."""
 
 
 class EpisodeLog:
     """Rows of B cells, and pictures, on disk."""
 
-    def __init__(self, path: Path, dtype: np.dtype[Any], cells: int) -> None:
-        """Open for appending; created if absent. A torn last record is cut off.
+    def __init__(self, path: Path, dtype: np.dtype[Any], cells: int, at_least: int = 0) -> None:
+        """Open for appending; created if absent. What a kill tore off its end is cut away, and
+        pictures that no row followed.
 
-        InputError if the file is another log: other columns or another number of cells.
+        InputError, with nothing changed, if the file is another log (other columns or another
+        number of cells), damaged before its end, or has fewer rows than ``at_least``.
         """
         self.path = path
         self.dtype = dtype
         self.rows = 0
         self.frames = 0
-        header = {"dtype": dtype.descr, "cells": cells}
-        if not path.exists():
-            with path.open("wb") as file:
-                file.write(_MAGIC)
-                _write(file, _HEADER, json.dumps(header).encode())
-        end = len(_MAGIC)
-        for kind, payload, end in _records(path):  # noqa: B007
-            if kind == _HEADER and json.loads(payload) != json.loads(json.dumps(header)):
+        header = json.dumps({"dtype": dtype.descr, "cells": cells}).encode()
+        beginning = _MAGIC + _record(_HEADER, header)
+        if not path.exists() or beginning.startswith(path.read_bytes()):
+            write_atomically(path, beginning)  # new, or killed while it was begun
+        end, frames = len(beginning), 0
+        for kind, payload, offset in _records(path):
+            if kind == _HEADER and payload != header:
                 raise InputError(
                     f"{path}: expected a log of {cells} cells with columns {dtype.names}, "
-                    f"got {payload.decode()}"
+                    f"got {payload.decode(errors='replace')}"
                 )
-            self.rows += kind == _ROW
-            self.frames += _count(payload) if kind == _FRAMES else 0
+            frames += _count(payload) if kind == _FRAMES else 0
+            if kind == _ROW:
+                self.rows += 1
+                self.frames, end = frames, offset
+        if self.rows < at_least:
+            raise InputError(
+                f"{path}: expected at least the {at_least} rows of the checkpoint, "
+                f"got {self.rows}: the log was cut or damaged"
+            )
         self._file = path.open("r+b")
         self._file.truncate(end)
         self._file.seek(end)
@@ -93,22 +104,40 @@ def _count(payload: bytes) -> int:
     return int(struct.unpack_from("<I", payload)[0])
 
 
+def _record(kind: int, payload: bytes) -> bytes:
+    return _RECORD.pack(kind, len(payload), zlib.crc32(payload, _SEED)) + payload
+
+
 def _write(file: BinaryIO, kind: int, payload: bytes) -> None:
-    file.write(_RECORD.pack(kind, len(payload), zlib.crc32(payload)) + payload)
+    file.write(_record(kind, payload))
     file.flush()
 
 
 def _records(path: Path) -> Iterator[tuple[int, bytes, int]]:
-    """Every whole record: kind, payload, offset of its end. Stops at the first torn one."""
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise InputError(f"{path}: expected an episode log, got another kind of file")
-        while True:
-            head = file.read(_RECORD.size)
-            if len(head) < _RECORD.size:
-                return
-            kind, length, checksum = _RECORD.unpack(head)
-            payload = file.read(length)
-            if len(payload) < length or zlib.crc32(payload) != checksum:
-                return
-            yield kind, payload, file.tell()
+    """Every whole record: kind, payload, offset of its end. Stops at a torn end; a bad record with
+    a good one behind it is damage, and an InputError."""
+    content = path.read_bytes()
+    if not content.startswith(_MAGIC):
+        raise InputError(f"{path}: expected an episode log, got another kind of file")
+    at = len(_MAGIC)
+    while (found := _parse(content, at)) is not None:
+        kind, payload, at_next, whole = found
+        if not whole:
+            behind = _parse(content, at_next)
+            if behind is not None and behind[3]:
+                raise InputError(f"{path}: damaged at byte {at}, with good records behind it")
+            return
+        at = at_next
+        yield kind, payload, at
+
+
+def _parse(content: bytes, at: int) -> tuple[int, bytes, int, bool] | None:
+    """The record at an offset: kind, payload, end, whether its checksum holds; None if cut off."""
+    if at + _RECORD.size > len(content):
+        return None
+    kind, length, checksum = _RECORD.unpack_from(content, at)
+    end = at + _RECORD.size + length
+    if end > len(content):
+        return None
+    payload = content[at + _RECORD.size : end]
+    return kind, payload, end, zlib.crc32(payload, _SEED) == checksum

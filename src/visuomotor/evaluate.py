@@ -9,6 +9,7 @@ import numpy as np
 
 from visuomotor.agents.base import Policy
 from visuomotor.env import VisuomotorEnv
+from visuomotor.errors import InputError
 from visuomotor.rollout import Rollout
 from visuomotor.types import FloatArray
 
@@ -58,6 +59,11 @@ def evaluate(
 
     starts: where the episodes begin; else ``episodes`` random ones (default: one for each cell).
     """
+    if seed < 0 or (episodes is not None and episodes < 1):
+        raise InputError(
+            f"evaluate: expected at least 1 episode and a seed of 0 or more, "
+            f"got {episodes} and {seed}"
+        )
     count = len(starts) if starts is not None else episodes or env.num_envs
     rollout = Rollout(policy, env, np.random.default_rng(seed))
     rows: list[Episode] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -19,7 +20,12 @@ _KEY = "visuomotor"
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary file beside ``path``, flush it to the disk, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise InputError(f"{path}: expected the name of a file to write, got a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: expected a place to write to, but {error}") from None
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -54,7 +60,8 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
         return value
 
     plain = strip(state, "")
-    header = json.dumps({"format": FORMAT, "state": plain})
+    digest = _digest(plain, tensors)
+    header = json.dumps({"format": FORMAT, "state": plain, "sha256": digest})
     write_atomically(path, save(tensors, {_KEY: header}))
 
 
@@ -80,8 +87,15 @@ def load_state(path: Path) -> dict[str, Any]:
         ) from None
     if header is None:
         raise InputError(f"{path}: expected a visuomotor checkpoint, got other safetensors")
-    content = json.loads(header)
-    if content["format"] > FORMAT:
+    try:
+        content = json.loads(header)
+        newer = content["format"] > FORMAT
+        intact = newer or content["sha256"] == _digest(content["state"], tensors)
+    except (ValueError, KeyError, TypeError):
+        newer, intact = False, False
+    if not intact:
+        raise InputError(f"{path}: expected what was saved, got a file that was damaged or changed")
+    if newer:
         raise InputError(
             f"{path}: expected format {FORMAT} or older, got {content['format']}; "
             f"update visuomotor to read it"
@@ -98,3 +112,13 @@ def load_state(path: Path) -> dict[str, Any]:
 
     state: dict[str, Any] = restore(content["state"])
     return state
+
+
+def _digest(plain: Any, tensors: Mapping[str, Any]) -> str:
+    """sha256 over everything that is saved."""
+    digest = hashlib.sha256(json.dumps(plain).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

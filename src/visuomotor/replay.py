@@ -130,21 +130,3 @@ class Replay:
             np.concatenate([newest, state[:, :-1]], 1),
             np.concatenate([by, past[:, :-1]], 1),
         )
-
-
-def augment(
-    frames: ByteArray, generator: np.random.Generator, shift_px: int, brightness: float
-) -> NDArray[Any]:
-    """The pictures (U, h, w) of one batch, shifted together by up to shift_px and each scaled in
-    brightness by up to the given fraction. Float32 if anything was scaled, else uint8."""
-    result: NDArray[Any] = frames
-    if shift_px > 0:
-        down, right = generator.integers(-shift_px, shift_px + 1, 2)
-        height, width = frames.shape[1:]
-        rows = np.clip(np.arange(height) + down, 0, height - 1)
-        columns = np.clip(np.arange(width) + right, 0, width - 1)
-        result = frames[:, rows[:, None], columns]
-    if brightness > 0:
-        gains = generator.uniform(1 - brightness, 1 + brightness, (len(frames), 1, 1))
-        result = result * gains.astype(np.float32)
-    return result

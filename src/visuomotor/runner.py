@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,8 @@ from visuomotor.tasks.judging import (
     limit_direction,
 )
 from visuomotor.types import FloatArray
+
+ABORTED = "aborted"
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,11 @@ class _Trace:
     noise: list[float]
 
     @property
-    def best(self) -> int:
-        return int(np.argmax(self.sharpness))
+    def best(self) -> int | None:
+        """Number of the sharpest look; None if no look could be measured."""
+        if not np.isfinite(self.sharpness).any():
+            return None
+        return int(np.nanargmax(self.sharpness))
 
     def add(self, info: dict[str, Any], cell: int) -> None:
         self.positions.append(float(info["position"][cell]))
@@ -93,6 +99,8 @@ def focus_cells(
     instrument: Any, policy: Policy, seed: int = 0, guard: bool = True, start: Any = None
 ) -> list[FocusResult]:
     """``focus`` for every cell of an instrument, at the positions ``start`` (B,) if given."""
+    if seed < 0:
+        raise InputError(f"seed: expected 0 or more, got {seed}")
     if policy.spec.task != autofocus.NAME:
         raise InputError(f"focus: expected an autofocus policy, got one for {policy.spec.task!r}")
     config = from_plain(autofocus.AutofocusConfig, policy.spec.config, "policy")
@@ -110,7 +118,12 @@ def focus_cells(
 def _run(rollout: Rollout, traces: list[_Trace], seed: int, start: Any) -> str:
     """Step to the end, noting every look; returns "aborted", or the failure in words."""
     try:
-        rollout.reset(seed=seed, start=start)
+        try:
+            rollout.reset(seed=seed, start=start)
+        except InputError:
+            raise  # a bad start is the caller's mistake; later ones are the policy's or the rig's
+        except Exception as error:
+            return _in_words(error)
         for number, trace in enumerate(traces):
             trace.add(rollout.info, number)
         while not rollout.finished:
@@ -119,11 +132,13 @@ def _run(rollout: Rollout, traces: list[_Trace], seed: int, start: Any) -> str:
             for cell in np.flatnonzero(info["exposures"] > before):
                 traces[cell].add(info, int(cell))
     except KeyboardInterrupt:
-        return "aborted"
+        return ABORTED
     except InputError:
-        raise  # the caller's mistake, not the rig's
+        if not traces[0].positions:
+            raise
+        return _in_words(sys.exception())
     except Exception as error:  # a rig or a policy may fail in any way; the verdict says so
-        return f"{type(error).__name__}: {error}"
+        return _in_words(error)
     return ""
 
 
@@ -146,69 +161,90 @@ class _Finish:
 
     def cell(self, cell: int) -> FocusResult:
         trace, info = self._traces[cell], self._task.info()
-        limits = self._rig.focus.limits
         events = self._events(info, cell)
-        failure = self._failure
-        if not trace.positions:
-            nowhere = float("nan")
-            trace = _Trace([nowhere], [nowhere], [0.0])
-        end = trace.positions[-1]
-        verdict = self._judge(trace, limits, events)
+        failure = self._failure if events & {"error", ABORTED} else ""
+        policy_position = float(self._rig.focus.position[cell])
+        verdict = self._judge(trace, events)
         returned = False
-        if self._guard and len(trace.positions) > 1 and self._should_return(trace, verdict):
-            try:
-                self._task.visit(np.array([trace.positions[trace.best]]), np.array([cell]))
-                info = self._task.info()
-                trace.add(info, cell)
-                returned = True
-            except Exception as error:  # the rig refuses the way back: say so, keep the rest
-                failure, events = f"{type(error).__name__}: {error}", events | {"error"}
-            verdict = self._judge(trace, limits, events)
+        if self._guard and self._should_return(trace, verdict, policy_position):
+            # What the policy did is judged; that the guard mended it makes it no better.
+            failure = self._return(trace, cell) or failure
+            returned = float(self._rig.focus.position[cell]) != policy_position
+            if failure:
+                verdict = self._judge(trace, {ABORTED if failure == ABORTED else "error"})
+            info = self._task.info()
+        looks = trace.sharpness or [float("nan")]
         return FocusResult(
-            position=trace.positions[-1],
+            position=float(self._rig.focus.position[cell]),
             verdict=verdict,
             exposures=int(info["exposures"][cell]),
-            sharpness_start=trace.sharpness[0],
-            sharpness_end=trace.sharpness[-1],
+            sharpness_start=looks[0],
+            sharpness_end=looks[-1],
             curve=tuple(zip(trace.positions, trace.sharpness, strict=True)),
             seconds=0.0,
-            start=trace.positions[0],
+            start=trace.positions[0] if trace.positions else policy_position,
             unit=self._rig.focus.unit,
             travel=float(info["travel"][cell]),
-            policy_position=end,
+            policy_position=policy_position,
             returned=returned,
-            reason=_reason(verdict, trace, failure),
+            reason=_reason(verdict, trace, failure, returned, self._rig.focus.limits),
         )
 
     def _events(self, info: dict[str, Any], cell: int) -> set[str]:
-        if self._failure:
-            return {"aborted" if self._failure == "aborted" else "error"}
+        """What happened to this cell; another cell's failure does not spoil an end of its own."""
         names = {"stopped": "stopped", "left_range": "left_range", "out_of_steps": "step_limit"}
-        return {event for key, event in names.items() if info[key][cell]}
+        own = {event for key, event in names.items() if info[key][cell]}
+        if self._failure and not (own and self._traces[cell].positions):
+            return {ABORTED if self._failure == ABORTED else "error"}
+        return own
 
-    @staticmethod
-    def _judge(trace: _Trace, limits: tuple[float, float], events: set[str]) -> Verdict:
+    def _judge(self, trace: _Trace, events: set[str]) -> Verdict:
         positions, sharpness = np.array(trace.positions), np.array(trace.sharpness)
-        return judge(positions, sharpness, np.array(trace.noise), limits, events)
+        noise = np.array(trace.noise)
+        return judge(positions, sharpness, noise, self._rig.focus.limits, events)
 
-    @staticmethod
-    def _should_return(trace: _Trace, verdict: Verdict) -> bool:
-        sharpness: FloatArray = np.array(trace.sharpness)
-        if not np.isfinite(sharpness).all() or trace.positions[-1] == trace.positions[trace.best]:
+    def _should_return(self, trace: _Trace, verdict: Verdict, here: float) -> bool:
+        if trace.best is None or here == trace.positions[trace.best]:
             return False
-        best, end = float(sharpness[trace.best]), float(sharpness[-1])
+        sharpness: FloatArray = np.array(trace.sharpness)
         if verdict is Verdict.FOCUSED:
             # What the policy was asked for is reached; only never blurrier than at the start.
-            return is_blurrier(end, trace.sharpness[0], float(np.ptp(sharpness)))
-        return end < best
+            return is_blurrier(float(sharpness[-1]), trace.sharpness[0], float(np.ptp(sharpness)))
+        # A move whose picture failed counts too: what matters is where the axis stands.
+        return here != trace.positions[-1] or float(sharpness[-1]) < sharpness[trace.best]
+
+    def _return(self, trace: _Trace, cell: int) -> str:
+        """Back to the sharpest position seen; returns what went wrong, if anything."""
+        assert trace.best is not None  # asked before
+        try:
+            self._task.visit(np.array([trace.positions[trace.best]]), np.array([cell]))
+        except KeyboardInterrupt:
+            return ABORTED
+        except Exception as error:  # the rig refuses the way back: say so, keep the rest
+            return _in_words(error)
+        trace.add(self._task.info(), cell)
+        return ""
 
 
-def _reason(verdict: Verdict, trace: _Trace, failure: str) -> str:
+def _in_words(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _reason(
+    verdict: Verdict,
+    trace: _Trace,
+    failure: str,
+    returned: bool,
+    limits: tuple[float, float],
+) -> str:
+    text = EXPLANATIONS[verdict]
     if verdict is Verdict.ERROR and failure:
-        return f"{EXPLANATIONS[verdict]}: {failure}"
+        text += f": {failure}"
     if verdict is Verdict.AT_LIMIT:
-        up = limit_direction(np.array(trace.positions), np.array(trace.sharpness)) > 0
-        return f"{EXPLANATIONS[verdict]} ({'above' if up else 'below'})"
-    if verdict is Verdict.FOCUSED and trace.sharpness[-1] < max(trace.sharpness):
-        return f"stopped within {1 - FOCUSED_FRACTION:.0%} of the sharpest picture that was seen"
-    return EXPLANATIONS[verdict]
+        up = limit_direction(np.array(trace.positions), np.array(trace.sharpness), limits) > 0
+        text += f" ({'above' if up else 'below'})"
+    if verdict is Verdict.FOCUSED and len(trace.positions) == 1:
+        text = "the policy stopped at its first look; there is no other to compare it with"
+    elif verdict is Verdict.FOCUSED and trace.sharpness[-1] < max(trace.sharpness):
+        text = f"stopped within {1 - FOCUSED_FRACTION:.0%} of the sharpest picture that was seen"
+    return text + ("; returned to the sharpest position seen" if returned else "")

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visuomotor.configs import read_config_file
 from visuomotor.errors import InputError
 from visuomotor.files import write_atomically
 
@@ -47,6 +48,8 @@ class Run:
                 break
             except FileExistsError:
                 continue
+            except OSError as error:
+                raise InputError(f"{root}: expected a folder to write to, but {error}") from None
         run = cls(path)
         _write_json(path / "provenance.json", provenance())
         _write_json(run.config_file, config)
@@ -61,8 +64,7 @@ class Run:
         return run
 
     def config(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads(self.config_file.read_text(encoding="utf-8"))
-        return loaded
+        return read_config_file(self.config_file)
 
     def provenance(self) -> dict[str, Any]:
         """Of the first sitting."""

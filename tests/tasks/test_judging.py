@@ -52,11 +52,12 @@ def test_sharpest_at_the_end_is_at_limit_with_a_direction(edge: float, direction
     looks = [(5.0, 1.0), (abs(edge - 2), 2.0), (edge, 3.0)]
     assert verdict(looks, "stopped") is Verdict.AT_LIMIT
     positions, sharpness = np.array(looks).T
-    assert limit_direction(positions, sharpness) == direction
+    assert limit_direction(positions, sharpness, LIMITS) == direction
 
 
 def test_leaving_the_range_and_running_out_of_steps() -> None:
-    assert verdict(HILL, "left_range") is Verdict.AT_LIMIT
+    assert verdict(HILL, "left_range") is Verdict.UNSURE, "the best look was well inside"
+    assert verdict([(8.0, 4.0), (10.0, 9.0)], "left_range") is Verdict.AT_LIMIT
     assert verdict(HILL, "step_limit") is Verdict.TIMED_OUT
     assert verdict(HILL) is Verdict.UNSURE
 

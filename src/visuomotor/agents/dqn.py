@@ -17,7 +17,7 @@ from torch import Tensor
 
 from visuomotor.agents.base import PolicySpec
 from visuomotor.agents.targets import double_q_targets, huber_td_loss, max_q_targets
-from visuomotor.configs import from_plain
+from visuomotor.configs import check_range, from_plain
 from visuomotor.errors import InputError
 from visuomotor.frames import unique_frames
 from visuomotor.models.precision import compute_type
@@ -59,6 +59,13 @@ class DQNConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the processor multiplies it in hardware, else fp32."""
     network: QNetworkConfig = field(default_factory=QNetworkConfig)
+
+    def __post_init__(self) -> None:
+        share, one = (0, 1), (1, 1_000_000)
+        check_range(self, batch=one, learning_rate=(0, 1), decay_updates=one, gamma=share)
+        check_range(self, n_step=(1, 1000), target_rate=share, reward_unit=(1e-9, 1e9))
+        check_range(self, shift_px=(0, 1000), brightness=share, guide=share, guide_end=share)
+        check_range(self, guide_steps=(0, 1e12), epsilon=share)
 
 
 PRESETS = {"fast": DQNConfig()}
@@ -113,7 +120,7 @@ class DQN:
             ).float()
         loss = huber_td_loss(q, torch.from_numpy(batch.action), targets)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self.updates += 1
         with torch.no_grad():
@@ -242,6 +249,8 @@ def load_policy(
 
 def _network(spec: PolicySpec, config: QNetworkConfig) -> FrameEncoderQNetwork:
     task = spec.config
+    if task["actions"] != "steps":
+        raise InputError(f"dqn chooses among steps, but the task's actions are {task['actions']!r}")
     for key in ("frames", "past_actions"):
         if key not in spec.observation:
             raise InputError(

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
+from visuomotor.errors import InputError
+
 POLICY = "yu2018-exp1@1"
 METHODS = {
     "learned": POLICY,
@@ -41,6 +43,8 @@ def command(
     from visuomotor.runner import focus
     from visuomotor.zoo import card, load_policy
 
+    if starts < 1 or seed < 0:
+        raise InputError(f"demo: expected at least 1 start and a seed of 0 or more, got {starts}")
     stack = demo_stack()
     generator = np.random.default_rng(seed)
     positions = stack.positions[generator.integers(0, stack.num_positions, starts)]

@@ -68,7 +68,7 @@ def _stack(name: str, policy: Any) -> tuple[Any, str]:
     fine_step = policy.spec.config.get("fine_step")
     if fine_step:
         count = round((stack.positions[-1] - stack.positions[0]) / fine_step) + 1
-        if count != stack.num_positions:
+        if count != stack.num_positions or not stack.is_even:
             stack = stack.resample(count)
     if stack.interpolated_from is None:
         return stack, stack.name
@@ -80,8 +80,8 @@ def _evaluate(policy: Any, stack: Any, episodes: int | None, seed: int) -> list[
     from visuomotor.evaluate import evaluate
     from visuomotor.tasks import autofocus
 
-    cells = min(episodes or stack.num_positions, 256)
+    cells = min(stack.num_positions if episodes is None else max(1, episodes), 256)
     instrument = stack.instrument(cells=cells, continuous=False)
     env = VisuomotorEnv(instrument, autofocus.build(policy.spec.config))
-    starts = None if episodes else np.asarray(stack.positions)
+    starts = None if episodes is not None else np.asarray(stack.positions)
     return evaluate(policy, env, episodes=episodes, seed=seed, starts=starts)

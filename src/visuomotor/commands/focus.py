@@ -105,6 +105,7 @@ def _default_policy(stack: Any, runs: Path) -> tuple[str, str]:
             origin = load_checkpoint(run.policy_file).provenance
         except InputError:
             continue  # somebody else's file; a person who wants it can name it
-        if origin.get("stack_digest") == stack.origin_digest:
+        mine = origin.get("stack_digest") == stack.origin_digest
+        if mine and origin.get("accuracy") == 1.0:
             return str(run.path), "trained on this stack"
-    return FALLBACK, "no run was trained on this stack"
+    return FALLBACK, "no run was trained on this stack to full success"

@@ -9,6 +9,9 @@ from typing import Annotated
 import numpy as np
 import tyro
 
+from visuomotor.errors import InputError
+from visuomotor.types import FloatArray, Frames
+
 
 def command(
     stack: Annotated[str, tyro.conf.Positional],
@@ -38,6 +41,8 @@ def command(
     from visuomotor.vision.noise import noise_sharpness
     from visuomotor.vision.transforms import smooth, thumbnails
 
+    if not 0 <= smooth_px <= 100:
+        raise InputError(f"smooth_px: expected 0 to 100, got {smooth_px}")
     recorded = load_stack(stack)
     names = measure or tuple(focus.measures())
     limits = (float(recorded.positions[0]), float(recorded.positions[-1]))
@@ -45,7 +50,7 @@ def command(
     for name in names:
         function = focus.measure(name)
 
-        def smoothed(frames, function=function):  # type: ignore[no-untyped-def]
+        def smoothed(frames: Frames, function: focus.Measure = function) -> FloatArray:
             return function(smooth(frames, smooth_px))
 
         curve = recorded.curve(smoothed, roi)
@@ -64,7 +69,7 @@ def command(
     text = EXPLANATIONS[verdict]
     if verdict is Verdict.AT_LIMIT:
         first = curves[names[0]]
-        up = limit_direction(first.positions, first.sharpness) > 0
+        up = limit_direction(first.positions, first.sharpness, limits) > 0
         text += f" ({'above' if up else 'below'} {limits[1] if up else limits[0]:.6g})"
     headline = (
         f"focus at {where:.6g} {recorded.unit} "

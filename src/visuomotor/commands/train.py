@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from visuomotor.configs import from_plain, read_config_file, to_plain
+from visuomotor.configs import from_pairs, from_plain, read_config_file, to_plain
 from visuomotor.errors import InputError
 
 
@@ -44,41 +43,26 @@ def command(
     from visuomotor.training.local import train
 
     if resume is not None:
+        if stack or config or set or seed is not None:
+            raise InputError("train: --resume goes on as the run began; give it no other settings")
         run = Run.open(resume)
         asked = run.config()
-        stack = str(asked.pop("stack"))
+        stack, digest = str(asked.pop("stack", "")), asked.pop("stack_digest", None)
         settings = train_config(asked, str(run.config_file))
     elif stack is None:
         raise InputError("train: expected --stack PATH (or --resume RUN), got neither")
     else:
         settings = train_config(read_config_file(config) if config else {}, str(config), preset)
-        changes = _nested(set) | ({} if seed is None else {"seed": seed})
+        changes = from_pairs(set) | ({} if seed is None else {"seed": seed})
         settings = from_plain(type(settings), changes, "--set", base=settings)
     prepared = prepare(load_stack(stack), settings)  # refuses before anything is written
     if resume is None:
         lasting = stack if stack == DEMO else str(Path(stack).resolve())
-        asked = to_plain(settings) | {"stack": lasting}
-        run = Run.create(runs, task, asked)
+        origin = {"stack": lasting, "stack_digest": prepared.origin_digest}
+        run = Run.create(runs, task, to_plain(settings) | origin)
+    elif digest != prepared.origin_digest:
+        raise InputError(f"{stack}: expected the stack that {resume} began with, got another one")
     with Report(run, settings, prepared, json_output) as report:
         standing = train(settings, prepared, run, report)
     report.close(stack, standing)
     return 0 if standing.best_accuracy == 1.0 else 1
-
-
-def _nested(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """("agent.n_step=1",) -> {"agent": {"n_step": 1}}; values are JSON, or else plain text."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise InputError(f"--set: expected KEY=VALUE, got {pair!r}")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        *parents, last = key.split(".")
-        inner = values
-        for parent in parents:
-            inner = inner.setdefault(parent, {})
-        inner[last] = value
-    return values

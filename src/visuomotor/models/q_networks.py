@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visuomotor.configs import check_range
+
 
 @dataclass(frozen=True)
 class QNetworkConfig:
@@ -21,6 +23,9 @@ class QNetworkConfig:
     channels: int = 32
     embedding: int = 64
     hidden: int = 128
+
+    def __post_init__(self) -> None:
+        check_range(self, channels=(1, 4096), embedding=(1, 65_536), hidden=(1, 65_536))
 
 
 class FrameEncoderQNetwork(nn.Module):

@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from visuomotor.configs import from_plain, to_plain
+from visuomotor.configs import check_range, from_plain, to_plain
 from visuomotor.errors import InputError
 from visuomotor.frames import FrameBank
 from visuomotor.instruments.protocols import FocusInstrument, HasFocusTruth, Resumable
@@ -37,6 +37,8 @@ from visuomotor.vision.transforms import smooth
 
 NAME = "autofocus"
 VERSION = 1
+MAX_GRID = 100_000
+"""Fine steps in a range, at most: shortest ways are searched over all of them."""
 NO_ACTION = 0
 """In ``past_actions``: nothing led to this picture; action a is stored as a + 1."""
 
@@ -358,8 +360,15 @@ class AutofocusTask:
     def _survey(self, curve: FocusCurve) -> _View:
         low, high = self._rig.focus.limits
         count = round((high - low) / self.fine_step) + 1
+        if count > MAX_GRID:
+            raise InputError(
+                f"fine_step: expected at most {MAX_GRID} of them from {low:g} to {high:g}, "
+                f"got {self.fine_step:g}, of which there are {count}"
+            )
         grid = low + self.fine_step * np.arange(count, dtype=np.float64)
         sharp = curve.at(grid) > self.config.success_fraction * curve.maximum
+        if self.config.actions != "steps":
+            return _View(curve, grid, np.zeros(len(grid), np.int64))
         return _View(curve, grid, moves_to_focus(sharp, self.config.steps))
 
     def _grid_index(self, view: _View, position: FloatArray) -> IntArray:
@@ -414,9 +423,10 @@ def _check(config: AutofocusConfig) -> None:
     if config.actions == "steps" and (0 not in config.steps or len(set(config.steps)) < 2):
         raise InputError(f"autofocus: steps: expected moves and one 0 to stop, got {config.steps}")
     focus.measure(config.measure)
-    for name in ("frame_size_px", "history", "max_steps"):
-        if getattr(config, name) < 1:
-            raise InputError(f"autofocus: {name}: expected at least 1, got {getattr(config, name)}")
+    if max(abs(step) for step in config.steps) > MAX_GRID:
+        raise InputError(f"autofocus: steps: expected at most {MAX_GRID}, got {config.steps}")
+    check_range(config, frame_size_px=(8, 4096), history=(1, 1000), max_steps=(1, 10**9))
+    check_range(config, success_fraction=(0, 1), smooth_px=(0, 100), fine_step=(1e-12, 1e12))
 
 
 __all__ = ["PRESETS", "UNREACHABLE", "AutofocusConfig", "AutofocusTask", "build", "with_fine_step"]

@@ -37,10 +37,10 @@ class Verdict(StrEnum):
 EXPLANATIONS = {
     Verdict.FOCUSED: "stopped where the picture is the sharpest that was seen",
     Verdict.NO_SAMPLE: "no picture shows more structure than noise",
-    Verdict.UNSURE: "ended, but not at a clear optimum; returned to the sharpest position seen",
+    Verdict.UNSURE: "ended, but not at the sharpest picture that was seen",
     Verdict.AT_LIMIT: "the picture is sharpest at the end of the range: focus may lie beyond it",
-    Verdict.TIMED_OUT: "the step limit came before focus; returned to the sharpest position seen",
-    Verdict.ABORTED: "stopped from outside; returned to the sharpest position seen",
+    Verdict.TIMED_OUT: "the step limit came before focus",
+    Verdict.ABORTED: "stopped from outside",
     Verdict.ERROR: "the instrument or the policy failed",
 }
 
@@ -69,7 +69,7 @@ def judge(
     if _shows_no_sample(positions, sharpness, noise, limits):
         return Verdict.NO_SAMPLE
     best = int(np.argmax(sharpness))
-    if "left_range" in events or _is_at_end(positions, positions[best], limits):
+    if _is_at_end(positions, positions[best], limits):
         return Verdict.AT_LIMIT
     if "step_limit" in events:
         return Verdict.TIMED_OUT
@@ -78,11 +78,13 @@ def judge(
     return Verdict.UNSURE
 
 
-def limit_direction(positions: FloatArray, sharpness: FloatArray) -> int:
-    """+1 if the sharpest look lies above the middle of what was visited, else -1: where to grow
-    the range after ``at_limit``."""
+def limit_direction(
+    positions: FloatArray, sharpness: FloatArray, limits: tuple[float, float]
+) -> int:
+    """+1 if the sharpest look is nearer to the upper limit, else -1: where to grow the range after
+    ``at_limit``."""
     best = positions[int(np.argmax(sharpness))]
-    return 1 if best >= (positions.min() + positions.max()) / 2 else -1
+    return 1 if best >= (limits[0] + limits[1]) / 2 else -1
 
 
 def is_blurrier(end: float, reference: float, curve_range: float) -> bool:

@@ -13,7 +13,7 @@ from visuomotor.errors import InputError
 from visuomotor.frames import FrameBank, FrameRing, FrameSource
 from visuomotor.replay import ROW, Replay
 from visuomotor.rollout import Rollout, Step
-from visuomotor.types import IntArray
+from visuomotor.types import ByteArray, IntArray
 
 
 class Collector:
@@ -51,7 +51,7 @@ class Collector:
         """One time step of every cell."""
         logged = next(self._to_repeat, None)
         taken = None if logged is None else logged["action"].astype(np.int64)
-        row = self._row(self.rollout.step(override=taken), repeated=logged is not None)
+        row = self._row(self.rollout.step(override=taken), logged)
         if logged is None:
             self._log.append(row)
         elif not _same(row, logged):
@@ -63,9 +63,9 @@ class Collector:
             row = logged
         self.replay.add(row)
 
-    def _row(self, step: Step, repeated: bool) -> NDArray[Any]:
+    def _row(self, step: Step, logged: NDArray[Any] | None) -> NDArray[Any]:
         row = np.zeros(len(step.action), ROW)
-        row["frame"], row["next_frame"] = self._numbers(step, repeated)
+        row["frame"], row["next_frame"] = self._numbers(step, logged)
         row["came_by"] = step.observation["past_actions"][:, 0]
         row["action"] = step.action
         row["executed"] = step.next_info["executed"][:, 0]
@@ -75,22 +75,24 @@ class Collector:
         row["age"] = step.info["steps"]
         return row
 
-    def _numbers(self, step: Step, repeated: bool) -> tuple[IntArray, IntArray]:
+    def _numbers(self, step: Step, logged: NDArray[Any] | None) -> tuple[IntArray, IntArray]:
         """Numbers of the pictures before and after the step; new pictures are stored once."""
         if "frame_id" in step.info:
             return step.info["frame_id"], step.next_info["frame_id"]
+        if logged is not None:  # its pictures are in the log, and were stored by ``refill``
+            self._ids = logged["next_frame"].astype(np.int64)
+            return logged["frame"], self._ids
         fresh = step.info["steps"] == 0
         before = self._ids.copy()
-        before[fresh] = self._store(step.observation["frames"][fresh, 0], repeated)
+        before[fresh] = self._store(step.observation["frames"][fresh, 0])
         after = before.copy()
         moved = step.next_info["exposures"] > step.info["exposures"]
-        after[moved] = self._store(step.next_observation["frames"][moved, 0], repeated)
+        after[moved] = self._store(step.next_observation["frames"][moved, 0])
         self._ids = after.copy()
         return before, after
 
-    def _store(self, frames: Any, repeated: bool) -> IntArray:
-        if not repeated:
-            self._log.append_frames(frames)
+    def _store(self, frames: ByteArray) -> IntArray:
+        self._log.append_frames(frames)
         return self._frames.put(frames)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from visuomotor.agents.dqn import DQNConfig
-from visuomotor.configs import from_plain
+from visuomotor.configs import check_range, from_plain
 from visuomotor.errors import InputError, nearest
 from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig
 
@@ -38,9 +39,10 @@ class TrainConfig:
     """Of PyTorch; 0 leaves its default. One thread in fp32 repeats to the bit."""
 
     def __post_init__(self) -> None:
-        for name in ("positions", "cells", "steps", "updates_per_row", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"train: {name}: expected at least 1, got {getattr(self, name)}")
+        one, zero = (1, math.inf), (0, math.inf)
+        check_range(self, positions=(3, 100_000), cells=(1, 10_000), steps=one, warmup_steps=zero)
+        check_range(self, updates_per_row=one, replay_steps=(100, math.inf), evaluate_every=one)
+        check_range(self, patience=zero, seed=zero, threads=(0, 1024))
 
 
 def train_config(values: Mapping[str, Any], where: str, preset: str = "default") -> TrainConfig:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from visuomotor.agents.base import Policy
+from visuomotor.agents.dqn import DQN
 from visuomotor.env import VisuomotorEnv
 from visuomotor.errors import InputError
 from visuomotor.evaluate import evaluate, summarise
@@ -69,13 +70,15 @@ class Examiner:
 
 
 def prepare(stack: FocalStack, config: TrainConfig) -> FocalStack:
-    """The stack to train on: interpolated, if it has fewer positions than the config asks for.
+    """The stack to train on: interpolated, if it has fewer positions than the config asks for, or
+    uneven ones.
 
     InputError if no policy could learn from it: no detail, or no start within reach of focus.
     """
-    if stack.num_positions < config.positions:
-        stack = stack.resample(config.positions)
+    if stack.num_positions < config.positions or not stack.is_even:
+        stack = stack.resample(max(config.positions, stack.num_positions))
     _, task = focus_env(config.task, stack, stack.num_positions)
+    DQN(task.spec, config.agent, config.seed)  # refuses a task it cannot act in
     curve = task.curves()[0]
     if curve.range <= 0.02 * max(curve.maximum, 1e-12):
         raise InputError(

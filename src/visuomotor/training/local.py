@@ -19,7 +19,7 @@ from visuomotor.agents import dqn
 from visuomotor.episode_log import EpisodeLog
 from visuomotor.files import write_atomically
 from visuomotor.instruments.recorded.focal_stack import FocalStack
-from visuomotor.replay import ROW, Replay, augment
+from visuomotor.replay import ROW, Replay
 from visuomotor.rollout import Rollout
 from visuomotor.runs import Run
 from visuomotor.tasks import autofocus
@@ -27,6 +27,7 @@ from visuomotor.training.collecting import Collector
 from visuomotor.training.config import TrainConfig
 from visuomotor.training.examining import Examiner, Standing, focus_env
 from visuomotor.training.saving import Sitting, save_best
+from visuomotor.vision.transforms import augment
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -51,15 +52,15 @@ def train(config: TrainConfig, stack: FocalStack, run: Run, progress: Progress) 
     exploring = dqn.Exploring(learner.acting_policy(), config.agent, len(config.task.steps))
     rollout = Rollout(exploring, env, exploring_draws, keep_going=True, reveal=("expert",))
     replay = Replay(frames, config.replay_steps, config.cells, config.task.history)
-    log = EpisodeLog(run.log_file, ROW, config.cells)
-    collector = Collector(rollout, replay, log, frames)
     trainer = Sitting(learner, rollout, exploring, sampling_draws)
     if run.trainer_file.exists():
         trainer.load(run)
-        collector.refill(trainer.standing.steps // config.cells)
     else:
         rollout.reset(seed=config.seed)
-        collector.refill(0)
+    rows = trainer.standing.steps // config.cells
+    log = EpisodeLog(run.log_file, ROW, config.cells, at_least=rows)
+    collector = Collector(rollout, replay, log, frames)
+    collector.refill(rows)
     standing = trainer.standing
     clock = time.perf_counter() - standing.seconds
     losses: dict[str, float] = {}
@@ -70,13 +71,15 @@ def train(config: TrainConfig, stack: FocalStack, run: Run, progress: Progress) 
         if standing.steps >= config.warmup_steps:
             for _ in range(config.updates_per_row):
                 losses = _gradient_step(learner, replay, sampling_draws, config)
-        if standing.steps // config.evaluate_every > standing.evaluations:
+        due = standing.steps // config.evaluate_every > standing.evaluations
+        if due or standing.steps >= config.steps:
             metrics = examiner.examine(learner.policy(), standing)
             standing.seconds = time.perf_counter() - clock
             metrics = {"step": standing.steps, **metrics, **losses, "seconds": standing.seconds}
             run.log(metrics)
             if metrics["best"]:
                 save_best(run, learner, stack, standing)
+            log.sync()  # the checkpoint counts on its rows
             trainer.save(run)
             progress(metrics)
     final = {key: value for key, value in asdict(standing).items() if key != "seconds"}

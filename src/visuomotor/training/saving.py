@@ -9,11 +9,14 @@ import numpy as np
 from visuomotor.agents import dqn
 from visuomotor.checkpoint import save_policy
 from visuomotor.configs import to_plain
+from visuomotor.errors import InputError
 from visuomotor.files import load_state, save_state
 from visuomotor.instruments.recorded.focal_stack import FocalStack
 from visuomotor.rollout import Rollout
 from visuomotor.runs import Run
 from visuomotor.training.examining import Standing
+
+KIND = "training run"
 
 
 @dataclass
@@ -30,7 +33,7 @@ class Sitting:
 
     def save(self, run: Run) -> None:
         state = {
-            "kind": "training run",
+            "kind": KIND,
             "learner": self.learner.state_dict(),
             "rollout": self.rollout.state_dict(),
             "explored": self.exploring.steps,
@@ -41,6 +44,8 @@ class Sitting:
 
     def load(self, run: Run) -> None:
         state = load_state(run.trainer_file)
+        if state.get("kind") != KIND:
+            raise InputError(f"{run.trainer_file}: expected a {KIND}, got a {state.get('kind')}")
         self.learner.load_state_dict(state["learner"])
         self.rollout.load_state_dict(state["rollout"])
         self.exploring.steps = int(state["explored"])

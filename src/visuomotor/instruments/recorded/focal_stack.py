@@ -88,6 +88,11 @@ class FocalStack:
         """Mean distance between neighbouring positions."""
         return float(self.positions[-1] - self.positions[0]) / (self.num_positions - 1)
 
+    @property
+    def is_even(self) -> bool:
+        """Whether all neighbours are equally far apart."""
+        return bool(np.allclose(np.diff(self.positions), self.spacing, rtol=1e-6, atol=0))
+
     @cached_property
     def origin_digest(self) -> str:
         """sha256 over the recorded planes and where they were taken; a resampled stack keeps it."""

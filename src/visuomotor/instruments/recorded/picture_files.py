@@ -51,7 +51,9 @@ def read_pictures(path: Path, channel: int | None = None) -> Pictures:
 
 def _read_folder(folder: Path) -> Pictures:
     files = [
-        f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
     ]
     if not files:
         raise InputError(
@@ -79,12 +81,22 @@ def _natural_key(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
+def _signed(stems: list[str]) -> bool:
+    """Whether names differ by a minus before their last number in some and none in others
+    ("z-1", "z0", "z1"): where all have it, it may as well be a hyphen."""
+    plain = {re.sub(r"-?\d+(?=\D*$)", "#", stem) for stem in stems}
+    signs = {bool(re.search(r"-\d+\D*$", stem)) for stem in stems}
+    return len(plain) == 1 and len(signs) == 2
+
+
 def _numbers(stems: list[str], folder: Path) -> FloatArray:
     """The number in each name, when names differ in just one: a missing picture leaves a gap.
 
     Names without such a number are counted; names that form a grid of two are refused.
     """
     counted = np.arange(len(stems), dtype=np.float64)
+    if _signed(stems):
+        return np.array([float(re.findall(r"-?\d+", stem)[-1]) for stem in stems])
     if len({re.sub(r"\d+", "#", stem) for stem in stems}) != 1:
         return counted
     fields = np.array([[int(n) for n in re.findall(r"\d+", stem)] for stem in stems], np.float64)
