@@ -144,7 +144,7 @@ def score_figure(
             axes.axvline(focus_position, color="black", lw=0.8, ls=":")
         axes.set(xlabel=f"focus position ({unit})", ylabel="measure, 0 to 1 over the stack")
         axes.set_title(title, loc="left")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
         for column, (label, picture) in enumerate(pictures):
             _picture(figure.add_subplot(grid[1, column]), picture, label)
         _save(figure, path)
@@ -152,7 +152,14 @@ def score_figure(
 
 def _draw_curve(axes: Any, curve: FocusCurve, scale: float | None = None) -> None:
     relative: FloatArray = curve.sharpness / (scale or curve.maximum)
-    axes.plot(curve.positions, relative, color=_CURVE, lw=1.4, label="focus curve", zorder=1)
+    axes.plot(
+        curve.positions,
+        relative,
+        color=_CURVE,
+        lw=1.4,
+        label="focus curve (recorded planes)",
+        zorder=1,
+    )
     low, high = _zone(curve)
     axes.axvspan(low, high, color="#3c8d5a", alpha=0.13, lw=0, label="above 0.9 of the maximum")
     axes.set_ylabel("sharpness / maximum")
@@ -160,12 +167,15 @@ def _draw_curve(axes: Any, curve: FocusCurve, scale: float | None = None) -> Non
 
 
 def _zone(curve: FocusCurve) -> tuple[float, float]:
-    """Ends of the stretch around the maximum that stays above 0.9 of it."""
-    sharp = curve.sharpness > 0.9 * curve.maximum
-    best = int(np.argmax(curve.sharpness))
-    first = best - int(np.argmin(sharp[best::-1])) + 1 if not sharp[: best + 1].all() else 0
-    last = best + int(np.argmin(sharp[best:])) - 1 if not sharp[best:].all() else len(sharp) - 1
-    return float(curve.positions[first]), float(curve.positions[last])
+    """Ends of the stretch around the maximum that stays above 0.9 of it, between positions too."""
+    fine = np.linspace(curve.positions[0], curve.positions[-1], 2001)
+    sharp = curve.at(fine) > 0.9 * curve.maximum
+    best = int(np.argmin(np.abs(fine - curve.best_position)))
+    blurred = np.flatnonzero(~sharp)
+    before, after = blurred[blurred < best], blurred[blurred > best]
+    first = int(before[-1]) + 1 if len(before) else 0
+    last = int(after[0]) - 1 if len(after) else len(fine) - 1
+    return float(fine[first]), float(fine[last])
 
 
 def _picture(axes: Any, picture: NDArray[Any], title: str) -> None:

@@ -64,7 +64,7 @@ def command(
     before, after = thumbnails(
         instrument.pictures([result.start, result.position]), 256, recorded.display_range
     )
-    title = f"{recorded.name} with {name}"
+    title = f"{recorded.name} with {Path(name).name}"
     focus_figure(out, task.curves()[0], result, before, after, title)
     answer: dict[str, Any] = {
         "verdict": str(result.verdict),

@@ -71,9 +71,11 @@ def command(
         first = curves[names[0]]
         up = limit_direction(first.positions, first.sharpness, limits) > 0
         text += f" ({'above' if up else 'below'} {limits[1] if up else limits[0]:.6g})"
+    near = 0.05 * (limits[1] - limits[0])
+    alike = sum(where is not None and abs(peak - where) <= near for peak in peaks.values())
     headline = (
         f"focus at {where:.6g} {recorded.unit} "
-        f"({len(agreed)} of {len(names)} measures found a peak)"
+        f"({alike} of {len(names)} measures within 5 % of the range)"
         if where is not None
         else f"{verdict}: {text}"
     )
