@@ -38,7 +38,7 @@ class FrameBank:
         raise TypeError("a FrameBank is fixed; pictures are not added to it")
 
     def get(self, ids: IntArray) -> ByteArray:
-        return self.frames[ids]
+        return np.take(self.frames, ids, axis=0)  # many times faster than indexing
 
 
 class FrameRing:
@@ -66,7 +66,7 @@ class FrameRing:
                 f"picture {int(ids.min())} is no longer stored (the oldest is "
                 f"{max(0, self.count - self.capacity)}, the newest {self.count - 1})"
             )
-        return self._ring[ids % self.capacity]
+        return np.take(self._ring, ids % self.capacity, axis=0)
 
 
 def unique_frames(frames: ByteArray) -> tuple[ByteArray, IntArray]:

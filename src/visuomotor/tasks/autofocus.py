@@ -195,6 +195,8 @@ class AutofocusTask:
             instrument.camera, self.config, self.measure, instrument.num_cells, self._want_noise
         )
         self._cells = _Cells.empty(instrument.num_cells, self.config.history)
+        # Asked once: checking a protocol is slow beside a step.
+        self._knower = instrument if isinstance(instrument, HasFocusTruth) else None
         self._views: list[_View] | None = None
         self._tables: list[IntArray] = []
 
@@ -346,9 +348,8 @@ class AutofocusTask:
 
     def _known(self) -> list[_View]:
         if self._views is None:
-            rig = self._rig
             key = (self.config.measure, self.config.smooth_px)
-            curves = rig.focus_truth(self.measure, key) if isinstance(rig, HasFocusTruth) else []
+            curves = self._knower.focus_truth(self.measure, key) if self._knower else []
             self._views = [self._survey(curve) for curve in curves]
             # The first best action of every grid position of every view.
             self._tables = [
@@ -377,8 +378,7 @@ class AutofocusTask:
         return clipped
 
     def _view_of(self) -> IntArray:
-        rig = self._rig
-        return rig.views() if isinstance(rig, HasFocusTruth) else np.zeros(0, np.int64)
+        return self._knower.views() if self._knower else np.zeros(0, np.int64)
 
     # -- state -------------------------------------------------------------------------------
 

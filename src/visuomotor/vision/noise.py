@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from visuomotor.types import FloatArray, Frames
 from visuomotor.vision.transforms import to_gray
@@ -39,13 +41,19 @@ def noise_sharpness(frames: Frames, measure: Callable[[Frames], FloatArray]) -> 
     """The sharpness that ``measure`` would find in each picture if it held only its noise: (M,)."""
     gray = to_gray(_middle(frames))
     sigmas = noise_sigma(frames)
-    white = np.random.default_rng(0).standard_normal(gray.shape[1:], dtype=np.float32)
+    white = _white_noise(gray.shape[1], gray.shape[2])
     return np.array(
         [
             float(measure((picture.mean() + sigma * white)[None].astype(np.float32))[0])
             for picture, sigma in zip(gray, sigmas, strict=True)
         ]
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _white_noise(height: int, width: int) -> NDArray[np.float32]:
+    """(height, width) of standard deviation 1, always the same."""
+    return np.random.default_rng(0).standard_normal((height, width), dtype=np.float32)
 
 
 def _middle(frames: Frames) -> Frames:
