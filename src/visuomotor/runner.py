@@ -104,7 +104,7 @@ def focus_cells(
     if policy.spec.task != autofocus.NAME:
         raise InputError(f"focus: expected an autofocus policy, got one for {policy.spec.task!r}")
     config = from_plain(autofocus.AutofocusConfig, policy.spec.config, "policy")
-    task = autofocus.AutofocusTask(config, want_noise=True)
+    task = autofocus.AutofocusTask(config, for_a_person=True)
     env = VisuomotorEnv(instrument, task)
     began = time.perf_counter()
     traces: list[_Trace] = [_Trace([], [], []) for _ in range(env.num_envs)]

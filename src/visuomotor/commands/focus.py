@@ -59,13 +59,12 @@ def command(
     )
     with instrument:
         result = focus(instrument, chosen, seed=seed)
-    task = AutofocusTask()
-    task.bind(instrument)
+    curve = recorded.curve(AutofocusTask().measure, instrument.roi)
     before, after = thumbnails(
         instrument.pictures([result.start, result.position]), 256, recorded.display_range
     )
     title = f"{recorded.name} with {Path(name).name}"
-    focus_figure(out, task.curves()[0], result, before, after, title)
+    focus_figure(out, curve, result, before, after, title)
     answer: dict[str, Any] = {
         "verdict": str(result.verdict),
         "position": result.position,

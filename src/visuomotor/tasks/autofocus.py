@@ -9,7 +9,7 @@ classical searches, other observations.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -21,8 +21,8 @@ from visuomotor.errors import InputError
 from visuomotor.frames import FrameBank
 from visuomotor.instruments.protocols import FocusInstrument, HasFocusTruth, Resumable
 from visuomotor.tasks.base import PolicySpec
-from visuomotor.tasks.discrete_search import UNREACHABLE, best_actions, moves_to_focus
 from visuomotor.tasks.focus_reader import FocusReader
+from visuomotor.tasks.focus_truth import FocusTruth
 from visuomotor.types import (
     BoolArray,
     Command,
@@ -38,7 +38,7 @@ from visuomotor.vision.transforms import smooth
 NAME = "autofocus"
 VERSION = 1
 MAX_GRID = 100_000
-"""Fine steps in a range, at most: shortest ways are searched over all of them."""
+"""Fine steps in a range, at most: sweeps and shortest ways go over all of them."""
 NO_ACTION = 0
 """In ``past_actions``: nothing led to this picture; action a is stored as a + 1."""
 
@@ -123,27 +123,19 @@ class _Cells:
         )
 
 
-@dataclass(frozen=True)
-class _View:
-    """What the expert and the evaluator know of one view: its curve, and ways on its grid."""
-
-    curve: FocusCurve
-    grid: FloatArray  # (P,) positions one fine step apart
-    distance: IntArray = field(repr=False)  # (P,) moves to focus
-
-
 class AutofocusTask:
     """The task over B cells; see ``tasks.base.Task`` for the contract of each method."""
 
     name = NAME
     version = VERSION
 
-    def __init__(self, config: AutofocusConfig | None = None, want_noise: bool = False) -> None:
-        """want_noise: also estimate what pure noise would measure, for verdicts."""
+    def __init__(self, config: AutofocusConfig | None = None, for_a_person: bool = False) -> None:
+        """for_a_person: estimate what noise alone would measure, which the verdict needs, and never
+        ask the instrument for the truth, which a rig does not know."""
         self.config = config if config is not None else AutofocusConfig()
         _check(self.config)
         self._steps = np.array(self.config.steps, np.int64)
-        self._want_noise = want_noise
+        self._for_a_person = for_a_person
 
     # -- spaces ------------------------------------------------------------------------------
 
@@ -191,14 +183,23 @@ class AutofocusTask:
             )
         self._rig = instrument
         self.fine_step = self.config.fine_step or instrument.fine_step
+        low, high = instrument.focus.limits
+        if high - low > MAX_GRID * self.fine_step:
+            raise InputError(
+                f"fine_step: expected at most {MAX_GRID} of them from {low:g} to {high:g} {unit}, "
+                f"got {self.fine_step:g} {unit}"
+            )
         self._reader = FocusReader(
-            instrument.camera, self.config, self.measure, instrument.num_cells, self._want_noise
+            instrument.camera, self.config, self.measure, instrument.num_cells, self._for_a_person
         )
         self._cells = _Cells.empty(instrument.num_cells, self.config.history)
-        # Asked once: checking a protocol is slow beside a step.
-        self._knower = instrument if isinstance(instrument, HasFocusTruth) else None
-        self._views: list[_View] | None = None
-        self._tables: list[IntArray] = []
+        self._truth: FocusTruth | None = None
+        if isinstance(instrument, HasFocusTruth) and not self._for_a_person:
+            key = (self.config.measure, self.config.smooth_px)
+            fraction = self.config.success_fraction
+            self._truth = FocusTruth(instrument, self.measure, key, fraction)
+            if self.config.actions == "steps":
+                self._truth.plan(self.config.steps, self.fine_step, instrument.focus.limits)
 
     def read_all(self) -> None:
         """Read every picture of a finite camera now, rather than when it is met."""
@@ -308,77 +309,18 @@ class AutofocusTask:
         }
         if self._reader.bank is not None:
             info["frame_id"] = self._reader.newest_ids()
-        if self._known():
-            info["truth"] = self.truth()
+        if self._truth is not None:
+            info["truth"] = self._truth.distance(s.position)
             if self.config.actions == "steps":
-                info["expert"] = self.expert()
-                info["optimal_steps"] = self.optimal_steps()
+                sharp = s.sharpness > self.config.success_fraction * s.maximum
+                stop = self.config.steps.index(0)
+                info["expert"] = np.where(sharp, stop, self._truth.expert(s.position))
+                info["optimal_steps"] = self._truth.optimal_steps(s.position)
         return info
-
-    # -- what only trainers and evaluators ask ---------------------------------------------------
-
-    def truth(self) -> FloatArray:
-        """(B,) signed distance to the sharpest position, in the axis' unit."""
-        best = np.array([view.curve.best_position for view in self._known()])
-        return best[self._view_of()] - self._cells.position
-
-    def expert(self) -> IntArray:
-        """(B,) an action on a shortest way to focus; where there is none, the first of the set."""
-        actions = np.empty(self._rig.num_cells, np.int64)
-        view_of = self._view_of()
-        for number, (view, table) in enumerate(zip(self._known(), self._tables, strict=True)):
-            mine = view_of == number
-            actions[mine] = table[self._grid_index(view, self._cells.position[mine])]
-        s = self._cells
-        sharp = s.sharpness > self.config.success_fraction * s.maximum
-        return np.where(sharp, self.config.steps.index(0), actions)
-
-    def optimal_steps(self) -> IntArray:
-        """(B,) steps an omniscient searcher needs from here with these actions, with the stop."""
-        steps = np.empty(self._rig.num_cells, np.int64)
-        view_of = self._view_of()
-        for number, view in enumerate(self._known()):
-            mine = view_of == number
-            steps[mine] = view.distance[self._grid_index(view, self._cells.position[mine])] + 1
-        return steps
 
     def curves(self) -> list[FocusCurve]:
         """The true focus curve of each view; none where the instrument does not know."""
-        return [view.curve for view in self._known()]
-
-    def _known(self) -> list[_View]:
-        if self._views is None:
-            key = (self.config.measure, self.config.smooth_px)
-            curves = self._knower.focus_truth(self.measure, key) if self._knower else []
-            self._views = [self._survey(curve) for curve in curves]
-            # The first best action of every grid position of every view.
-            self._tables = [
-                best_actions(view.distance, self.config.steps).argmax(axis=1)
-                for view in self._views
-            ]
-        return self._views
-
-    def _survey(self, curve: FocusCurve) -> _View:
-        low, high = self._rig.focus.limits
-        count = round((high - low) / self.fine_step) + 1
-        if count > MAX_GRID:
-            raise InputError(
-                f"fine_step: expected at most {MAX_GRID} of them from {low:g} to {high:g}, "
-                f"got {self.fine_step:g}, of which there are {count}"
-            )
-        grid = low + self.fine_step * np.arange(count, dtype=np.float64)
-        sharp = curve.at(grid) > self.config.success_fraction * curve.maximum
-        if self.config.actions != "steps":
-            return _View(curve, grid, np.zeros(len(grid), np.int64))
-        return _View(curve, grid, moves_to_focus(sharp, self.config.steps))
-
-    def _grid_index(self, view: _View, position: FloatArray) -> IntArray:
-        index = np.rint((position - view.grid[0]) / self.fine_step).astype(np.int64)
-        clipped: IntArray = np.clip(index, 0, len(view.grid) - 1)
-        return clipped
-
-    def _view_of(self) -> IntArray:
-        return self._knower.views() if self._knower else np.zeros(0, np.int64)
+        return self._truth.curves if self._truth else []
 
     # -- state -------------------------------------------------------------------------------
 
@@ -390,8 +332,8 @@ class AutofocusTask:
         s.position[cells] = self._rig.focus.position[cells]
         s.sharpness[cells], s.noise[cells] = self._reader.look(cells, first)
         s.exposures[cells] += 1
-        if known := self._known():
-            s.maximum[cells] = np.array([v.curve.maximum for v in known])[self._view_of()[cells]]
+        if self._truth is not None:
+            s.maximum[cells] = self._truth.maximum()[cells]
         else:
             s.maximum[cells] = np.maximum(s.maximum[cells], s.sharpness[cells])
 
@@ -427,6 +369,3 @@ def _check(config: AutofocusConfig) -> None:
         raise InputError(f"autofocus: steps: expected at most {MAX_GRID}, got {config.steps}")
     check_range(config, frame_size_px=(8, 4096), history=(1, 1000), max_steps=(1, 10**9))
     check_range(config, success_fraction=(0, 1), smooth_px=(0, 100), fine_step=(1e-12, 1e12))
-
-
-__all__ = ["PRESETS", "UNREACHABLE", "AutofocusConfig", "AutofocusTask", "build", "with_fine_step"]

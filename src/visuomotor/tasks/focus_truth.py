@@ -1,0 +1,80 @@
+"""What is known of focus where the instrument knows it: curves, the expert, and shortest ways.
+
+Trainers and evaluators read it; a policy at test time never does, nor does a run for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from visuomotor.instruments.protocols import HasFocusTruth
+from visuomotor.tasks.discrete_search import best_actions, moves_to_focus
+from visuomotor.types import FloatArray, FocusCurve, Frames, IntArray
+
+
+@dataclass(frozen=True)
+class _View:
+    """One view: its curve, and the shortest ways on a grid of fine steps over it."""
+
+    curve: FocusCurve
+    distance: IntArray = field(repr=False)  # (P,) moves to focus
+    action: IntArray = field(repr=False)  # (P,) the first of the best ones
+
+
+class FocusTruth:
+    """The truth about B cells. Discrete actions only have an expert and shortest ways."""
+
+    def __init__(
+        self,
+        knower: HasFocusTruth,
+        measure: Callable[[Frames], FloatArray],
+        key: Hashable,
+        success_fraction: float,
+    ) -> None:
+        """Key names the measure, so that the instrument need not make its curves twice."""
+        self._knower = knower
+        self._success_fraction = success_fraction
+        self.curves: list[FocusCurve] = knower.focus_truth(measure, key)
+        self._best = np.array([curve.best_position for curve in self.curves])
+        self._maximum = np.array([curve.maximum for curve in self.curves])
+
+    def plan(self, steps: tuple[int, ...], fine_step: float, limits: tuple[float, float]) -> None:
+        """Work out shortest ways with these displacements (in fine steps)."""
+        self._fine_step, self._low = fine_step, limits[0]
+        self._count = round((limits[1] - limits[0]) / fine_step) + 1
+        grid = self._low + fine_step * np.arange(self._count, dtype=np.float64)
+        self._views = []
+        for curve in self.curves:
+            sharp = curve.at(grid) > self._success_fraction * curve.maximum
+            distance = moves_to_focus(sharp, steps)
+            action = best_actions(distance, steps).argmax(axis=1)
+            self._views.append(_View(curve, distance, action))
+
+    def maximum(self) -> FloatArray:
+        """(B,) F_max of each cell's view."""
+        return self._maximum[self._knower.views()]
+
+    def distance(self, position: FloatArray) -> FloatArray:
+        """(B,) signed way from position (B,) to the sharpest one, in the axis' unit."""
+        return self._best[self._knower.views()] - position
+
+    def expert(self, position: FloatArray) -> IntArray:
+        """(B,) an action on a shortest way to focus; where there is none, the first of the set."""
+        return self._look_up([view.action for view in self._views], position)
+
+    def optimal_steps(self, position: FloatArray) -> IntArray:
+        """(B,) steps an omniscient searcher needs from position (B,), the stop counted."""
+        return self._look_up([view.distance + 1 for view in self._views], position)
+
+    def _look_up(self, tables: list[IntArray], position: FloatArray) -> IntArray:
+        index = np.rint((position - self._low) / self._fine_step).astype(np.int64)
+        index = np.clip(index, 0, self._count - 1)
+        view_of = self._knower.views()
+        found = np.empty(len(position), np.int64)
+        for number, table in enumerate(tables):
+            mine = view_of == number
+            found[mine] = table[index[mine]]
+        return found
