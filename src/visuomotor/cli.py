@@ -12,12 +12,11 @@ import visuomotor
 from visuomotor.discovery import names_in
 from visuomotor.errors import InputError, MissingExtraError
 
+DESCRIPTION = "Look through a camera, move, look again, and stop when it is in focus."
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; leaves with its exit code.
-
-    0: done; 1: done, but the answer is no (not focused); 2: wrong input, said in one sentence.
-    """
+    """Run one command. Exit codes: 0 done; 1 done, but the answer is no; 2 wrong input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
         print(visuomotor.__version__)
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     try:
         code = tyro.extras.subcommand_cli_from_dict(
-            commands, prog="visuomotor", description=visuomotor.__doc__, args=words or ["--help"]
+            commands, prog="visuomotor", description=DESCRIPTION, args=words or ["--help"]
         )
     except (InputError, MissingExtraError) as error:
         print(f"visuomotor: {error}", file=sys.stderr)
