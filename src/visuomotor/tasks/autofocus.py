@@ -165,6 +165,7 @@ class AutofocusTask:
 
     @property
     def frames(self) -> FrameBank | None:
+        self._reader.read_all()  # whoever asks may want any of them
         return self._reader.bank
 
     # -- episodes ----------------------------------------------------------------------------
@@ -200,10 +201,6 @@ class AutofocusTask:
             self._truth = FocusTruth(instrument, self.measure, key, fraction)
             if self.config.actions == "steps":
                 self._truth.plan(self.config.steps, self.fine_step, instrument.focus.limits)
-
-    def read_all(self) -> None:
-        """Read every picture of a finite camera now, rather than when it is met."""
-        self._reader.read_all()
 
     def measure(self, frames: Frames) -> FloatArray:
         """Sharpness as this task reads it, (M, H, W[, 3]) -> (M,)."""

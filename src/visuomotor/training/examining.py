@@ -99,9 +99,7 @@ def focus_env(
     """B cells on one stack at its own positions, one of which is a fine step."""
     instrument = stack.instrument(cells=cells, continuous=False)
     task = AutofocusTask(config)
-    env = VisuomotorEnv(instrument, task)
-    task.read_all()
-    return env, task
+    return VisuomotorEnv(instrument, task), task
 
 
 def fair_starts(task: AutofocusTask, stack: FocalStack) -> BoolArray:
