@@ -15,6 +15,7 @@ from toys import blur_stack, flat_stack
 from visuomotor.cli import main
 from visuomotor.discovery import names_in
 from visuomotor.files import load_state, save_state
+from visuomotor.vision.focus import measures
 
 QUICK = ("positions=31", "cells=16", "steps=480", "evaluate_every=160", "warmup_steps=160")
 TINY = ("agent.batch=32", "task.frame_size_px=32", "threads=1")
@@ -75,11 +76,27 @@ def test_score_says_where_focus_is(here: Path, capsys) -> None:
     code, out, _ = run(capsys, "score", "toy.tif", "--json")
     answer = json.loads(out)
     assert (code, answer["focus"], answer["verdict"]) == (0, 12.0, "focused")
-    assert len(answer["curves"]) == 6
+    assert len(answer["curves"]) == len(measures())
+    assert answer["brightness"] == ["mean", "peak_brightness"]
     assert cv2.imread("score.png") is not None
     code, out, _ = run(capsys, "score", "toy.tif", "--measure", "brenner")
     assert code == 0
     assert "focus at 12 plane" in out
+
+
+def test_brightness_has_no_say_in_where_focus_is_unless_nothing_else_is_asked(
+    here: Path, capsys
+) -> None:
+    frames = blur_stack().frames.astype(np.float32)
+    light = np.linspace(0.8, 1.2, len(frames))[:, None, None]  # brightest far from focus
+    tifffile.imwrite("lit.tif", (frames * light).astype(np.uint8), photometric="minisblack")
+    two = ("--measure", "mean", "tenengrad")
+    _, out, _ = run(capsys, "score", "lit.tif", *two)
+    assert "focus at 12 plane (1 of 1 measures" in out
+    assert "measures of brightness do not count" in out
+    _, out, _ = run(capsys, "score", "lit.tif", "--measure", "mean", "--json")
+    answer = json.loads(out)
+    assert (answer["verdict"], answer["brightness"]) == ("at_limit", [])
 
 
 def test_score_of_nothing_is_no_sample(here: Path, capsys) -> None:
@@ -158,7 +175,7 @@ def test_list_and_doctor(capsys) -> None:
     assert "yu2018-exp1@1" in answer["policies"]
     assert answer["tasks"] == ["autofocus"]
     assert answer["agents"] == ["dqn"]
-    assert len(answer["measures"]) == 6
+    assert len(answer["measures"]) == len(measures())
     code, out, _ = run(capsys, "doctor", "--json")
     answer = json.loads(out)
     assert (code, answer["problems"]) == (0, [])

@@ -7,77 +7,21 @@ import inspect
 import math
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+from focus_curves import Curve, gaussian, lorentzian, rough, spans, walk, with_start
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
 
-from visuomotor.agents import search
-from visuomotor.agents.search import (
-    Search,
-    SearchPolicy,
-    Span,
-    find_search,
-    searches,
-)
+from visuomotor.agents.search import SearchPolicy, Span, find_search, searches
+from visuomotor.agents.searches import bracketing, sweeps
 from visuomotor.errors import InputError
 
-Curve = Callable[[float], float]
 NAMES = sorted(searches())
 GENERATOR = np.random.default_rng(0)
 every_search = pytest.mark.parametrize("name", NAMES)
-
-
-def gaussian(peak: float, width: float) -> Curve:
-    return lambda position: math.exp(-0.5 * ((position - peak) / width) ** 2)
-
-
-def lorentzian(peak: float, width: float) -> Curve:
-    return lambda position: 1.0 / (1.0 + ((position - peak) / width) ** 2)
-
-
-def rough(seed: int) -> Curve:
-    """Unrelated values at neighbouring positions, always the same ones for the same position."""
-    return lambda position: math.modf(abs(math.sin(position * 12.9898 + seed)) * 43758.5453)[0]
-
-
-@dataclass
-class Walk:
-    looks: list[float]
-    sharpness: list[float]
-    end: float
-
-
-def walk(running: Search, curve: Curve) -> Walk:
-    looks: list[float] = []
-    sharpness: list[float] = []
-    try:
-        looks.append(next(running))
-        while True:
-            assert len(looks) < 5000, "the search does not end"
-            sharpness.append(curve(looks[-1]))
-            looks.append(running.send(sharpness[-1]))
-    except StopIteration as stop:
-        return Walk(looks, sharpness, stop.value)
-
-
-@st.composite
-def spans(draw: st.DrawFn) -> tuple[Span, float]:
-    """A range of 20 to 300 fine steps anywhere, a start in it, and a peak in it (maybe an end)."""
-    low = draw(st.floats(-1000, 1000))
-    fine_step = draw(st.floats(0.01, 10))
-    steps = draw(st.floats(20, 300))
-    high = low + steps * fine_step
-    inside = st.one_of(st.sampled_from([low, high]), st.floats(low, high))
-    return Span(low, high, draw(inside), fine_step, 0.0), draw(inside)
-
-
-def with_start(span: Span, curve: Curve) -> Span:
-    return Span(span.low, span.high, span.start, span.fine_step, curve(span.start))
 
 
 PROMISES = {  # fine steps from the peak on a symmetric curve with one peak and no flat tails
@@ -86,6 +30,12 @@ PROMISES = {  # fine steps from the peak on a symmetric curve with one peak and 
     "hill-climb": 1.0,
     "golden-section": 1.0,
     "brent": 1.0,
+    "fibonacci": 1.0,
+    "early-stop-sweep": 0.5,
+    "gaussian-sweep": 1.0,
+    "parabola-sweep": 1.0,
+    "spline-sweep": 1.0,
+    "continuous-sweep": 0.5,
 }
 
 
@@ -170,151 +120,20 @@ def test_a_start_outside_the_limits_ends_inside(name: str) -> None:
     assert walked.end == 10.0
 
 
-# ---- each search on its own
-
-
-def test_full_sweep_looks_at_every_grid_point_from_the_nearer_end() -> None:
-    curve = gaussian(7.0, 3.0)
-    up = walk(search.full_sweep(Span(0.0, 10.0, 2.0, 1.0, curve(2.0))), curve)
-    down = walk(search.full_sweep(Span(0.0, 10.0, 8.0, 1.0, curve(8.0))), curve)
-    assert up.looks == [0, 1, 3, 4, 5, 6, 7, 8, 9, 10]  # the start is known already
-    assert down.looks == [10, 9, 7, 6, 5, 4, 3, 2, 1, 0]
-    ragged = walk(search.full_sweep(Span(0.0, 10.0, 0.0, 1.0, 0.0), step=4), curve)
-    assert ragged.looks == [4, 8, 10]
-
-
-def test_two_stage_sweep_is_coarse_then_fine() -> None:
-    curve = gaussian(31.0, 10.0)
-    walked = walk(search.two_stage_sweep(Span(0.0, 50.0, 0.0, 1.0, curve(0.0)), coarse=10), curve)
-    assert walked.looks[:5] == [10, 20, 30, 40, 50]
-    assert walked.looks[5:] == [39, 38, 37, 36, 35, 34, 33, 32, 31, *range(29, 20, -1)]
-    assert walked.end == 31.0
-
-
-def test_hill_climb_turns_round_halves_and_never_looks_twice() -> None:
-    curve = gaussian(20.0, 30.0)
-    walked = walk(search.hill_climb(Span(0.0, 100.0, 10.0, 1.0, curve(10.0)), step=8), curve)
-    assert walked.looks == [18, 26, 22, 14, 16, 20, 19, 21]
-    assert walked.end == 20.0
-
-
-@settings(max_examples=100, deadline=None)
-@given(place=spans(), seed=st.integers(0, 1000), step=st.integers(1, 40))
-def test_hill_climb_ends_on_a_local_maximum(
-    place: tuple[Span, float], seed: int, step: int
-) -> None:
-    span = with_start(place[0], rough(seed))
-    walked = walk(search.hill_climb(span, step=step), rough(seed))
-    assert len(set(walked.looks)) == len(walked.looks)
-    assert span.start not in walked.looks
-    known = [span.start, *walked.looks]
-    near = 1.00001 * span.fine_step
-    if walked.end - span.low > 1e-5 * span.fine_step:  # else the limit is the same place
-        assert any(0 < walked.end - look <= near for look in known)
-    if span.high - walked.end > 1e-5 * span.fine_step:  # else the limit is the same place
-        assert any(0 < look - walked.end <= near for look in known)
-
-
-def test_golden_section_needs_as_many_looks_as_it_always_does() -> None:
-    counts = set()
-    for peak in range(0, 131, 10):
-        curve = gaussian(peak, 50.0)
-        counts.add(len(walk(search.golden_section(Span(0, 130, 65, 1.0, 0.0)), curve).looks))
-    assert counts == {1 + math.ceil(math.log(130) / math.log(1.618034))}
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    low=st.floats(-1000, 1000),
-    width=st.floats(1e-3, 1000),
-    peak=st.floats(-0.2, 1.2),
-    relative_width=st.floats(0.02, 3),
-    tolerance=st.floats(1e-4, 300),
-    fine=st.floats(1e-4, 1),
-    kind=st.sampled_from(["gaussian", "lorentzian", "parabola", "wavy", "rough", "flat", "stairs"]),
-    seed=st.integers(0, 10_000),
-    max_looks=st.sampled_from([2, 3, 7, 500]),
-)
-def test_brent_looks_where_scipy_looks_to_the_last_bit(
-    low: float,
-    width: float,
-    peak: float,
-    relative_width: float,
-    tolerance: float,
-    fine: float,
-    kind: str,
-    seed: int,
-    max_looks: int,
-) -> None:
-    high = low + width
-    top, scale = low + peak * width, relative_width * width
-    curve: Curve = {
-        "gaussian": gaussian(top, scale),
-        "lorentzian": lorentzian(top, scale),
-        "parabola": lambda position: -((position - top) ** 2),
-        "wavy": lambda position: math.sin(9 * (position - top) / scale) + position / width,
-        "rough": rough(seed),
-        "flat": lambda position: 0.5,
-        "stairs": lambda position: float(round(8 * gaussian(top, scale)(position))),
-    }[kind]
-    span = Span(low, high, low, fine * width / 10, curve(low))
-    theirs: list[float] = []
-
-    def blur(position: float) -> float:
-        theirs.append(float(position))
-        return -curve(float(position))
-
-    minimize_scalar(
-        blur,
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": tolerance * span.fine_step, "maxiter": max_looks},
-    )
-    walked = walk(search.brent(span, tolerance=tolerance, max_looks=max_looks), curve)
-    assert walked.looks == theirs
-
-
-def test_brent_with_defaults_takes_half_a_fine_step_as_xatol() -> None:
-    curve = gaussian(4.7, 2.0)
-    theirs: list[float] = []
-
-    def blur(position: float) -> float:
-        theirs.append(float(position))
-        return -curve(float(position))
-
-    minimize_scalar(blur, bounds=(0.0, 13.0), method="bounded", options={"xatol": 0.1 / 2})
-    assert walk(search.brent(Span(0.0, 13.0, 1.0, 0.1, curve(1.0))), curve).looks == theirs
-
-
-@pytest.mark.parametrize("width", [20.0, 30.0, 40.0, 50.0, 65.0])
-def test_brent_needs_few_looks_on_a_clean_gaussian(width: float) -> None:
-    counts = []
-    for peak in range(131):
-        curve = gaussian(peak, width)
-        span = Span(0.0, 130.0, 65.0, 1.0, curve(65.0))
-        walked = walk(search.brent(span), curve)
-        assert abs(walked.end - peak) <= 1.0
-        counts.append(len(walked.looks))
-    print(f"Brent on a Gaussian of width {width}: mean {np.mean(counts):.2f}, max {max(counts)}")
-    assert 6.8 <= np.mean(counts) <= 8.5
-    assert max(counts[7:-7]) <= 9
-    assert max(counts) <= 13  # a peak at the very end is crept up to, by scipy as well
-
-
 # ---- names
 
 
 def test_searches_are_the_public_generator_functions() -> None:
-    assert NAMES == ["brent", "full-sweep", "golden-section", "hill-climb", "two-stage-sweep"]
+    assert sorted(PROMISES) == NAMES
     assert all(inspect.getdoc(function) for function in searches().values())
 
 
 def test_find_search_takes_unique_beginnings() -> None:
-    assert find_search("two-stage") is search.two_stage_sweep
-    assert find_search("brent") is search.brent
+    assert find_search("two-stage") is sweeps.two_stage_sweep
+    assert find_search("brent") is bracketing.brent
     with pytest.raises(InputError, match="no search called 'brend'; did you mean 'brent'"):
         find_search("brend")
-    with pytest.raises(InputError, match="known: brent, full-sweep"):
+    with pytest.raises(InputError, match="known: brent, continuous-sweep"):
         find_search("")
 
 
@@ -331,6 +150,14 @@ def test_find_search_takes_unique_beginnings() -> None:
         ("hill-climb", {"step": 0.5}, "step must be a whole number, not 0.5"),
         ("hill-climb", {"step": "9"}, "step must be a finite number above 0, not '9'"),
         ("brent", {"max_looks": 0}, "max_looks must be"),
+        ("fibonacci", {"tolerance": 0}, "tolerance must be"),
+        ("early-stop", {"fraction": 1.0}, "fraction must be below 1, not 1.0"),
+        ("early-stop", {"past": 0.5}, "past must be a whole number, not 0.5"),
+        ("gaussian", {"step": math.inf}, "step must be"),
+        ("parabola", {"step": 0}, "step must be"),
+        ("spline", {"step": "3"}, "step must be"),
+        ("continuous", {"spacing": 0}, "spacing must be"),
+        ("continuous", {"overshoot": -1}, "overshoot must be"),
     ],
 )
 def test_bad_options_are_refused_at_once(name: str, options: dict[str, Any], words: str) -> None:

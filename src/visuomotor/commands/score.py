@@ -62,20 +62,22 @@ def command(
         curves[name] = curve
         verdicts[name] = judge(looks, values, noise, limits, {"stopped"})
     peaks = {name: curve.best_position for name, curve in curves.items()}
-    agreed = [peaks[name] for name in names if verdicts[name] is Verdict.FOCUSED]
+    # Most light is not the sharpest picture: measures of brightness are shown, but have no vote.
+    voters = [name for name in names if focus.promises(name).ignores_light] or list(names)
+    agreed = [peaks[name] for name in voters if verdicts[name] is Verdict.FOCUSED]
     # The median of those that found a peak inside; a position of the stack, not a mean of two.
     where = sorted(agreed)[len(agreed) // 2] if agreed else None
-    verdict = Verdict.FOCUSED if agreed else verdicts[names[0]]
+    verdict = Verdict.FOCUSED if agreed else verdicts[voters[0]]
     text = EXPLANATIONS[verdict]
     if verdict is Verdict.AT_LIMIT:
-        first = curves[names[0]]
+        first = curves[voters[0]]
         up = limit_direction(first.positions, first.sharpness, limits) > 0
         text += f" ({'above' if up else 'below'} {limits[1] if up else limits[0]:.6g})"
     near = 0.05 * (limits[1] - limits[0])
-    alike = sum(where is not None and abs(peak - where) <= near for peak in peaks.values())
+    alike = sum(where is not None and abs(peaks[name] - where) <= near for name in voters)
     headline = (
         f"focus at {where:.6g} {recorded.unit} "
-        f"({alike} of {len(names)} measures within 5 % of the range)"
+        f"({alike} of {len(voters)} measures within 5 % of the range)"
         if where is not None
         else f"{verdict}: {text}"
     )
@@ -86,7 +88,8 @@ def command(
     labels = [f"{recorded.positions[i]:.4g}" for i in ids]
     title = f"{recorded.name}: {headline}"
     pairs = list(zip(labels, pictures, strict=True))
-    score_figure(out, curves, where, pairs, title, recorded.unit)
+    brightness = [name for name in names if name not in voters]
+    score_figure(out, curves, where, pairs, title, recorded.unit, brightness)
     if json_output:
         answer = {
             "stack": recorded.name,
@@ -96,6 +99,7 @@ def command(
             "verdict": str(verdict),
             "peaks": peaks,
             "verdicts": {name: str(value) for name, value in verdicts.items()},
+            "brightness": brightness,
             "curves": {name: curve.sharpness.tolist() for name, curve in curves.items()},
             "picture": str(out),
         }
@@ -104,15 +108,18 @@ def command(
     table = Table(
         title=f"{recorded.name}: {recorded.num_positions} positions", title_justify="left"
     )
-    table.add_column("measure")
+    table.add_column("measure", min_width=max(map(len, names)))
     table.add_column(f"sharpest at ({recorded.unit})", justify="right")
-    table.add_column("maximum / minimum", justify="right")
+    table.add_column("max / min", justify="right")
     table.add_column("verdict")
     for name, curve in curves.items():
         contrast = curve.maximum / max(float(curve.sharpness.min()), 1e-300)
         ratio = f"{contrast:.3g}" if contrast < 1e6 else "very large"
-        table.add_row(name, f"{peaks[name]:.6g}", ratio, str(verdicts[name]))
+        found = "(brightness)" if name in brightness else str(verdicts[name])
+        table.add_row(name, f"{peaks[name]:.6g}", ratio, found)
     console = Console(highlight=False)
     console.print(table)
+    if brightness:
+        console.print("measures of brightness do not count: most light is not the sharpest picture")
     console.print(f"{headline}\npicture: {out}")
     return 0 if where is not None else 1

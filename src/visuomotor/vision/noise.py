@@ -38,16 +38,19 @@ def noise_sigma(frames: Frames) -> FloatArray:
 
 
 def noise_sharpness(frames: Frames, measure: Callable[[Frames], FloatArray]) -> FloatArray:
-    """The sharpness that ``measure`` would find in each picture if it held only its noise: (M,)."""
+    """The sharpness that ``measure`` would find in each picture if it held only its noise: (M,).
+
+    It is what noise adds to a flat picture, in which a measure of brightness finds its light.
+    """
     gray = to_gray(_middle(frames))
     sigmas = noise_sigma(frames)
     white = _white_noise(gray.shape[1], gray.shape[2])
-    return np.array(
-        [
-            float(measure((picture.mean() + sigma * white)[None].astype(np.float32))[0])
-            for picture, sigma in zip(gray, sigmas, strict=True)
-        ]
-    )
+    sharpness = np.empty(len(gray))
+    for i, (picture, sigma) in enumerate(zip(gray, sigmas, strict=True)):
+        pair = np.stack([picture.mean() + sigma * white, np.full_like(white, picture.mean())])
+        noisy, flat = measure(pair.astype(np.float32))
+        sharpness[i] = noisy - flat
+    return sharpness
 
 
 @functools.lru_cache(maxsize=4)
