@@ -80,7 +80,6 @@ def test_n_step_sums_are_those_of_a_plain_loop(lengths, n_step, random) -> None:
 def test_overwritten_rows_are_never_sampled() -> None:
     replay = Replay(BANK, 10, 1, history=3)
     fill(replay, [6, 6, 6, 6])
-    assert len(replay) == 10
     _, newest = sample_all(replay, n_step=2)
     assert newest.min() >= 24 - 10 + 2, "the history of the oldest rows is gone"
 
@@ -101,6 +100,21 @@ def test_truncation_keeps_the_bootstrap() -> None:
     batch = replay.sample(np.random.default_rng(0), 200, 3, 0.5)
     cut = (batch.frames[batch.states[:, 0], 0, 0] == 0) & (batch.reward == 0.0)
     assert (batch.discount[cut] == 0.5).all(), "one step, then the value of what came after"
+
+
+@pytest.mark.parametrize("source", ["bank", "ring"])
+def test_a_gather_by_two_threads_is_the_same(source: str, monkeypatch) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (20, 6, 5), dtype=np.uint8)
+    ring = FrameRing(20, (6, 5))
+    ring.put(pictures)
+    frames = FrameBank(pictures) if source == "bank" else ring
+    ids = np.random.default_rng(1).integers(0, 20, (7, 3))
+    monkeypatch.setattr("visuomotor.frames.SPLIT_BYTES", 0)
+    np.testing.assert_array_equal(frames.get(ids), pictures[ids])
+    assert frames.get(ids[:0]).shape == (0, 3, 6, 5)
+    for bad in (-1, 20):
+        with pytest.raises((IndexError, KeyError)):
+            frames.get(np.array([0, bad]))
 
 
 def test_ring_refuses_what_it_has_forgotten() -> None:

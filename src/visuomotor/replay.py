@@ -53,9 +53,6 @@ class Replay:
         self._times = 0
         """Rows ever added: row t lives at t modulo the length."""
 
-    def __len__(self) -> int:
-        return min(self._times, len(self._rows)) * self._rows.shape[1]
-
     def add(self, row: NDArray[Any]) -> None:
         """One time step of all cells: (B,) of dtype ROW."""
         self._rows[self._times % len(self._rows)] = row

@@ -56,6 +56,22 @@ class Run:
         return run
 
     @classmethod
+    def at(cls, path: Path, config: Mapping[str, Any]) -> Run:
+        """The run in this very folder: begun, or taken up again. InputError if another run, asked
+        for something else, is there."""
+        run = cls(path)
+        if run.config_file.is_file():
+            if run.config() != json.loads(json.dumps(dict(config))):
+                raise InputError(
+                    f"{path}: expected a run of the config asked for, got one of another; give "
+                    f"another folder, or remove this one"
+                )
+            return run
+        _write_json(path / "provenance.json", provenance())
+        _write_json(run.config_file, config)
+        return run
+
+    @classmethod
     def open(cls, path: Path) -> Run:
         """An existing folder; InputError if it is not a run's."""
         run = cls(path)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visuomotor.agents.base import PolicySpec
-from visuomotor.agents.targets import double_q_targets, huber_td_loss, max_q_targets
+from visuomotor.agents.targets import LOSSES, double_q_targets, max_q_targets
 from visuomotor.configs import check_range, from_plain
 from visuomotor.errors import InputError
 from visuomotor.frames import unique_frames
 from visuomotor.models.precision import compute_type
-from visuomotor.models.q_networks import FrameEncoderQNetwork, QNetworkConfig
+from visuomotor.models.q_networks import QNetwork, QNetworkConfig, q_network
+from visuomotor.models.weights import load_moments, load_weights
 from visuomotor.replay import Batch
 from visuomotor.types import Act, BoolArray, Observation
 
@@ -35,15 +36,17 @@ class DQNConfig:
     batch: int = 1024
     """Transitions a gradient step; cheap, because their pictures are encoded once."""
     learning_rate: float = 1e-3
-    """Of Adam at the start; falls along a cosine to a twentieth after ``decay_updates``."""
+    """Of Adam at the start; falls along a cosine to a share after ``decay_updates``."""
     decay_updates: int = 2500
+    decay_to: float = 0.05
     gamma: float = 0.9
     """yu2018's author code has 0.99. At 0.9 stopping now and stopping later differ by ten times as
     much, so the network need not be as exact to get it right."""
     n_step: int = 3
     double: bool = True
     target_rate: float = 0.01
-    """Share of the online network that the target network takes on every update."""
+    target_every: int = 1
+    """Share of the online network that the target network takes on, and every how many updates."""
     reward_unit: float = 100.0
     """Rewards are divided by this, so that values are of order one."""
     shift_px: int = 0
@@ -55,7 +58,10 @@ class DQNConfig:
     """Probability of the expert's action while collecting: at the start, and after guide_steps."""
     guide_steps: int = 20_000
     epsilon: float = 0.1
-    """Probability of a random action while collecting."""
+    epsilon_end: float = 0.1
+    epsilon_steps: int = 20_000
+    """Probability of a random action while collecting: at the start, and after epsilon_steps."""
+    loss: Literal["huber", "squared"] = "huber"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the processor multiplies it in hardware, else fp32."""
     network: QNetworkConfig = field(default_factory=QNetworkConfig)
@@ -65,10 +71,8 @@ class DQNConfig:
         check_range(self, batch=one, learning_rate=(0, 1), decay_updates=one, gamma=share)
         check_range(self, n_step=(1, 1000), target_rate=share, reward_unit=(1e-9, 1e9))
         check_range(self, shift_px=(0, 1000), brightness=share, guide=share, guide_end=share)
-        check_range(self, guide_steps=(0, 1e12), epsilon=share)
-
-
-PRESETS = {"fast": DQNConfig()}
+        check_range(self, guide_steps=(0, 1e12), epsilon=share, epsilon_end=share)
+        check_range(self, epsilon_steps=(0, 1e12), decay_to=share, target_every=one)
 
 
 class DQN:
@@ -101,6 +105,8 @@ class DQN:
         past = torch.from_numpy(batch.next_past_actions)
         reward = torch.from_numpy(batch.reward) / self.config.reward_unit
         discount = torch.from_numpy(batch.discount)
+        self.online.eval()  # normalise by what was seen, not by this batch
+        self.target.eval()
         with torch.no_grad(), self._autocast():
             next_target = self.target(frames, index, past).float()
             if not self.config.double:
@@ -109,24 +115,31 @@ class DQN:
         return double_q_targets(reward, discount, next_online, next_target)
 
     def update(self, batch: Batch, targets: Tensor) -> dict[str, float]:
-        """One step of Adam on the Huber Bellman error, then the target network follows."""
+        """One step of Adam on the Bellman error, then the target network follows."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
+        self.online.train()
         with self._autocast():
             q = self.online(
                 torch.from_numpy(batch.frames),
                 torch.from_numpy(batch.states),
                 torch.from_numpy(batch.past_actions),
             ).float()
-        loss = huber_td_loss(q, torch.from_numpy(batch.action), targets)
+        loss = LOSSES[self.config.loss](q, torch.from_numpy(batch.action), targets)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
         self.updates += 1
-        with torch.no_grad():
-            for slow, quick in zip(self.target.parameters(), self.online.parameters(), strict=True):
-                slow.lerp_(quick, self.config.target_rate)
+        if self.updates % self.config.target_every == 0:
+            self._follow()
         return {"loss": float(loss.detach()), "q_mean": float(q.detach().mean())}
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        quick = self.online.state_dict()
+        for name, slow in self.target.state_dict().items():  # what batches were normalised by, too
+            if slow.is_floating_point():
+                slow.lerp_(quick[name], self.config.target_rate)
 
     def policy(self) -> QPolicy:
         """Greedy on the target network: the average of the last updates is steadier than any."""
@@ -150,17 +163,13 @@ class DQN:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.online.load_state_dict(state["online"])
         self.target.load_state_dict(state["target"])
-        groups = self.optimizer.state_dict()["param_groups"]
-        moments = {
-            int(key): {name: value.clone() for name, value in moment.items()}
-            for key, moment in state["optimizer"].items()
-        }
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        load_moments(self.optimizer, state["optimizer"])
         self.updates = int(state["updates"])
 
     def _learning_rate(self) -> float:
         done = min(1.0, self.updates / self.config.decay_updates)
-        return float(self.config.learning_rate * max(0.05, 0.5 * (1 + np.cos(np.pi * done))))
+        share = max(self.config.decay_to, 0.5 * (1 + np.cos(np.pi * done)))
+        return float(self.config.learning_rate * share)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self._dtype is torch.bfloat16)
@@ -169,7 +178,7 @@ class DQN:
 class QPolicy:
     """Takes the action of the highest Q-value. Reads only ``frames`` and ``past_actions``."""
 
-    def __init__(self, spec: PolicySpec, network: FrameEncoderQNetwork) -> None:
+    def __init__(self, spec: PolicySpec, network: QNetwork) -> None:
         self.spec = spec
         self.network = network
 
@@ -184,6 +193,7 @@ class QPolicy:
     @torch.inference_mode()
     def q_values(self, observation: Observation) -> NDArray[np.float32]:
         """(B, actions)."""
+        self.network.eval()
         frames, index = unique_frames(observation["frames"])
         past = torch.from_numpy(observation["past_actions"].astype(np.int64))
         q: Tensor = self.network(torch.from_numpy(frames), torch.from_numpy(index), past)
@@ -215,19 +225,20 @@ class Exploring:
         cells = len(best)
         expert = observation.get("expert", best)
         draw = generator.random(cells)
-        guide = self._guide() if "expert" in observation else 0.0
+        c = self._config
+        guide = self._share(c.guide, c.guide_end, c.guide_steps) if "expert" in observation else 0.0
+        epsilon = self._share(c.epsilon, c.epsilon_end, c.epsilon_steps)
         guided = draw < guide
-        shaken = ~guided & (draw < guide + self._config.epsilon)
+        shaken = ~guided & (draw < guide + epsilon)
         anything = generator.integers(0, self._actions, cells)
         action = np.where(guided, expert, np.where(shaken, anything, best))
         self.steps += cells
         random = (action != best) & (action != expert)
         return Act(action, act.state, act.extras | {"random": random})
 
-    def _guide(self) -> float:
-        c = self._config
-        share = min(1.0, self.steps / max(1, c.guide_steps))
-        return c.guide + (c.guide_end - c.guide) * share
+    def _share(self, start: float, end: float, steps: int) -> float:
+        """What falls (or rises) from start to end over so many cell steps, now."""
+        return float(np.interp(self.steps, (0, max(1, steps)), (start, end)))
 
 
 def load_policy(
@@ -235,26 +246,13 @@ def load_policy(
 ) -> QPolicy:
     """The greedy policy of a checkpoint; InputError names the first weight that does not fit."""
     network = _network(spec, from_plain(DQNConfig, config, f"{where}: agent").network)
-    for name, value in network.state_dict().items():
-        if name not in weights:
-            raise InputError(f"{where}: expected a weight {name!r}, found none of that name")
-        if weights[name].shape != value.shape:
-            raise InputError(
-                f"{where}: weight {name!r}: expected shape {tuple(value.shape)}, "
-                f"got {tuple(weights[name].shape)}"
-            )
-    network.load_state_dict(dict(weights), strict=False)
-    return QPolicy(spec, network.eval())
+    load_weights(network, weights, where)
+    return QPolicy(spec, network)
 
 
-def _network(spec: PolicySpec, config: QNetworkConfig) -> FrameEncoderQNetwork:
+def _network(spec: PolicySpec, config: QNetworkConfig) -> QNetwork:
     task = spec.config
     if task["actions"] != "steps":
         raise InputError(f"dqn chooses among steps, but the task's actions are {task['actions']!r}")
-    for key in ("frames", "past_actions"):
-        if key not in spec.observation:
-            raise InputError(
-                f"dqn reads {key!r}, but the task offers {', '.join(spec.observation)}"
-            )
-    actions = len(task["steps"])
-    return FrameEncoderQNetwork(int(task["frame_size_px"]), int(task["history"]), actions, config)
+    spec.require(NAME, "frames", "past_actions")
+    return q_network(task["frame_size_px"], task["history"], len(task["steps"]), config)

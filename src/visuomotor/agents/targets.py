@@ -27,3 +27,11 @@ def max_q_targets(reward: Tensor, discount: Tensor, next_target: Tensor) -> Tens
 def huber_td_loss(q: Tensor, action: Tensor, targets: Tensor) -> Tensor:
     """Mean Huber loss of Q(s, a) (N, A) at the actions taken (N,) against targets (N,)."""
     return F.smooth_l1_loss(q.gather(1, action[:, None])[:, 0], targets)
+
+
+def squared_td_loss(q: Tensor, action: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error of the same (yu2018, equation 3)."""
+    return F.mse_loss(q.gather(1, action[:, None])[:, 0], targets)
+
+
+LOSSES = {"huber": huber_td_loss, "squared": squared_td_loss}

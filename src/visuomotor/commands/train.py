@@ -14,7 +14,7 @@ from visuomotor.errors import InputError
 def command(
     task: Annotated[Literal["focus"], tyro.conf.Positional],
     stack: str | None = None,
-    preset: str = "default",
+    preset: str = "fast",
     config: Path | None = None,
     set: tuple[str, ...] = (),
     seed: int | None = None,
@@ -27,7 +27,7 @@ def command(
     Args:
         task: What to learn.
         stack: A focal stack: OME-TIFF, multi-page TIFF, a folder of pictures, or "demo".
-        preset: The task as we ask it (default), or as yu2018 does (paper).
+        preset: Learn as we do (fast), or as yu2018 did (paper: hours).
         config: JSON or TOML file with keys of the training config.
         set: Single values over the config's, such as ``agent.n_step=1 cells=32``.
         seed: Of everything that is random.

@@ -8,24 +8,35 @@ recorded stack that is an order of magnitude.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visuomotor.configs import check_range
+from visuomotor.models.yu2018_network import Yu2018QNetwork
 
 
 @dataclass(frozen=True)
 class QNetworkConfig:
     """Shape of the network; frame size, history and actions come from the task."""
 
+    kind: Literal["encoder", "yu2018"] = "encoder"
+    """encoder: ``FrameEncoderQNetwork``, of the sizes below; yu2018: the paper's, as it is."""
     channels: int = 32
     embedding: int = 64
     hidden: int = 128
 
     def __post_init__(self) -> None:
         check_range(self, channels=(1, 4096), embedding=(1, 65_536), hidden=(1, 65_536))
+
+
+def q_network(size_px: int, history: int, actions: int, config: QNetworkConfig) -> QNetwork:
+    """The network that ``config`` describes."""
+    if config.kind == "yu2018":
+        return Yu2018QNetwork(size_px, history, actions)
+    return FrameEncoderQNetwork(size_px, history, actions, config)
 
 
 class FrameEncoderQNetwork(nn.Module):
@@ -98,3 +109,6 @@ class FrameEncoderQNetwork(nn.Module):
 
     def forward(self, frames: Tensor, index: Tensor, past_actions: Tensor) -> Tensor:
         return self.head(self.embed(frames), index, past_actions)
+
+
+QNetwork = FrameEncoderQNetwork | Yu2018QNetwork

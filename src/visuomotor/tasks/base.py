@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from visuomotor.errors import InputError
 from visuomotor.frames import FrameSource
 from visuomotor.types import BoolArray, Command, FloatArray, IntArray, Observation
 
@@ -27,6 +28,14 @@ class PolicySpec:
     version: int
     observation: tuple[str, ...]
     config: dict[str, Any] = field(default_factory=dict)
+
+    def require(self, agent: str, *keys: str) -> None:
+        """InputError if the task does not offer these observations to the agent."""
+        for key in keys:
+            if key not in self.observation:
+                raise InputError(
+                    f"{agent} reads {key!r}, but the task offers {', '.join(self.observation)}"
+                )
 
 
 class Task(Protocol):

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from visuomotor.episode_log import EpisodeLog
 from visuomotor.errors import InputError
-from visuomotor.frames import FrameBank, FrameRing, FrameSource
+from visuomotor.frames import FrameSource
 from visuomotor.replay import ROW, Replay
 from visuomotor.rollout import Rollout, Step
-from visuomotor.types import ByteArray, IntArray
+from visuomotor.training.picture_numbers import PictureNumbers
 
 
 class Collector:
@@ -30,21 +30,16 @@ class Collector:
         self.rollout = rollout
         self.replay = replay
         self._log = log
-        self._frames = frames
-        self._ids = np.zeros(rollout.env.num_envs, np.int64)
+        self._pictures = PictureNumbers(frames, log, rollout.env.num_envs)
         self._to_repeat: Iterator[NDArray[Any]] = iter(())
-        if isinstance(frames, FrameBank) and log.frames == 0:
-            log.append_frames(frames.frames)
 
     def refill(self, rows: int) -> None:
         """Put the first ``rows`` of the log into the replay; ``step`` repeats the others."""
         logged = self._log.read_rows()
-        if isinstance(self._frames, FrameRing):
-            for block in self._log.read_frames():
-                self._frames.put(block)
+        self._pictures.refill()
         for _, row in zip(range(rows), logged, strict=False):
             self.replay.add(row)
-            self._ids = row["next_frame"].astype(np.int64)
+            self._pictures.seen(row)
         self._to_repeat = logged
 
     def step(self) -> None:
@@ -65,7 +60,7 @@ class Collector:
 
     def _row(self, step: Step, logged: NDArray[Any] | None) -> NDArray[Any]:
         row = np.zeros(len(step.action), ROW)
-        row["frame"], row["next_frame"] = self._numbers(step, logged)
+        row["frame"], row["next_frame"] = self._pictures.of(step, logged)
         row["came_by"] = step.observation["past_actions"][:, 0]
         row["action"] = step.action
         row["executed"] = step.next_info["executed"][:, 0]
@@ -74,26 +69,6 @@ class Collector:
         row["random"] = step.extras["random"]
         row["age"] = step.info["steps"]
         return row
-
-    def _numbers(self, step: Step, logged: NDArray[Any] | None) -> tuple[IntArray, IntArray]:
-        """Numbers of the pictures before and after the step; new pictures are stored once."""
-        if "frame_id" in step.info:
-            return step.info["frame_id"], step.next_info["frame_id"]
-        if logged is not None:  # its pictures are in the log, and were stored by ``refill``
-            self._ids = logged["next_frame"].astype(np.int64)
-            return logged["frame"], self._ids
-        fresh = step.info["steps"] == 0
-        before = self._ids.copy()
-        before[fresh] = self._store(step.observation["frames"][fresh, 0])
-        after = before.copy()
-        moved = step.next_info["exposures"] > step.info["exposures"]
-        after[moved] = self._store(step.next_observation["frames"][moved, 0])
-        self._ids = after.copy()
-        return before, after
-
-    def _store(self, frames: ByteArray) -> IntArray:
-        self._log.append_frames(frames)
-        return self._frames.put(frames)
 
 
 def _same(row: NDArray[Any], logged: NDArray[Any]) -> bool:

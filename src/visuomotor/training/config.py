@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from visuomotor.agents.dqn import DQNConfig
-from visuomotor.configs import check_range, from_plain
+from visuomotor.configs import check_range, from_plain, read_config_file
 from visuomotor.errors import InputError, nearest
-from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig
+from visuomotor.tasks.autofocus import AutofocusConfig
+
+FOLDER = Path(__file__).resolve().parent / "presets"
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,10 @@ class TrainConfig:
         check_range(self, patience=zero, seed=zero, threads=(0, 1024))
 
 
-def train_config(values: Mapping[str, Any], where: str, preset: str = "default") -> TrainConfig:
-    """The config that ``values`` (read from ``where``) describe over a task preset."""
-    if preset not in PRESETS:
-        raise InputError(f"preset {preset!r} is not known; {nearest(preset, PRESETS)}")
-    return from_plain(TrainConfig, values, where, base=TrainConfig(task=PRESETS[preset]))
+def train_config(values: Mapping[str, Any], where: str, preset: str = "fast") -> TrainConfig:
+    """The config that ``values`` (read from ``where``) describe over a file of ``presets/``."""
+    files = {file.stem: file for file in FOLDER.glob("*.toml")}
+    if preset not in files:
+        raise InputError(f"preset {preset!r} is not known; {nearest(preset, files)}")
+    base = from_plain(TrainConfig, read_config_file(files[preset]), preset, base=TrainConfig())
+    return from_plain(TrainConfig, values, where, base=base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +39,17 @@ class Standing:
 class Examiner:
     """Evaluates over every start of a view and keeps the standing."""
 
-    def __init__(self, config: AutofocusConfig, stack: FocalStack) -> None:
+    def __init__(
+        self, config: AutofocusConfig, stack: FocalStack, others: Mapping[str, FocalStack]
+    ) -> None:
+        """others: views that are only tested on, by the name of their metric."""
         self._env, task = focus_env(config, stack, stack.num_positions)
         self._stack = stack
         self._fair = fair_starts(task, stack)
+        self._others = {
+            name: (focus_env(config, other, other.num_positions)[0], other.positions)
+            for name, other in others.items()
+        }
 
     def examine(self, policy: Policy, standing: Standing) -> dict[str, Any]:
         """One evaluation: metrics to log; ``best`` tells that there was none better before."""
@@ -59,7 +67,12 @@ class Examiner:
         )
         if best:
             standing.best_accuracy, standing.best_mean_steps = fair.accuracy, fair.mean_steps
+        beside = {
+            f"accuracy_{name}": summarise(evaluate(policy, env, starts=starts)).accuracy
+            for name, (env, starts) in self._others.items()
+        }
         return {
+            **beside,
             "accuracy": fair.accuracy,
             "accuracy_every_start": summarise(rows).accuracy,
             "starts": int(self._fair.sum()),

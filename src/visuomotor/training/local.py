@@ -6,10 +6,8 @@ start, and save. ``train`` can be killed at any moment and called again on the s
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ import torch
 
 from visuomotor.agents import dqn
 from visuomotor.episode_log import EpisodeLog
-from visuomotor.files import write_atomically
 from visuomotor.instruments.recorded.focal_stack import FocalStack
 from visuomotor.replay import ROW, Replay
 from visuomotor.rollout import Rollout
@@ -26,26 +23,33 @@ from visuomotor.tasks import autofocus
 from visuomotor.training.collecting import Collector
 from visuomotor.training.config import TrainConfig
 from visuomotor.training.examining import Examiner, Standing, focus_env
-from visuomotor.training.saving import Sitting, save_best
+from visuomotor.training.saving import Sitting, finish, save_best
 from visuomotor.vision.transforms import augment
 
 Progress = Callable[[dict[str, Any]], None]
 
 
-def train(config: TrainConfig, stack: FocalStack, run: Run, progress: Progress) -> Standing:
+def train(
+    config: TrainConfig,
+    stack: FocalStack,
+    run: Run,
+    progress: Progress,
+    others: Mapping[str, FocalStack] | None = None,
+) -> Standing:
     """Train a focus policy on one view, or go on with a run that was cut short.
 
     ``stack`` has at least ``config.positions`` positions (see ``prepare``). ``progress`` is called
-    with the metrics of every evaluation. The best policy so far is always in ``run.policy_file``.
+    with the metrics of every evaluation, which tests on the ``others`` too. The best policy so far
+    is always in ``run.policy_file``.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     env, task = focus_env(config.task, stack, config.cells)
-    examiner = Examiner(config.task, stack)
+    examiner = Examiner(config.task, stack, others or {})
     frames = task.frames
     assert frames is not None  # a stack at its own positions has finitely many pictures
-    spec = autofocus.with_fine_step(task.spec, stack.spacing, stack.unit)
-    learner = dqn.DQN(spec, config.agent, config.seed)
+    kept = autofocus.with_fine_step(task.spec, stack.spacing, stack.unit)
+    learner = dqn.DQN(kept, config.agent, config.seed)
     learner.calibrate(frames.get(np.arange(stack.num_positions)))
     seeds = np.random.SeedSequence(config.seed).spawn(2)
     exploring_draws, sampling_draws = (np.random.default_rng(seed) for seed in seeds)
@@ -82,10 +86,8 @@ def train(config: TrainConfig, stack: FocalStack, run: Run, progress: Progress) 
             log.sync()  # the checkpoint counts on its rows
             trainer.save(run)
             progress(metrics)
-    final = {key: value for key, value in asdict(standing).items() if key != "seconds"}
-    write_atomically(run.path / "final.json", json.dumps(final, indent=2).encode())
+    finish(run, standing)
     log.close()
-    run.close()
     return standing
 
 

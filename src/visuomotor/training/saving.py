@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from visuomotor.agents import dqn
 from visuomotor.checkpoint import save_policy
 from visuomotor.configs import to_plain
 from visuomotor.errors import InputError
-from visuomotor.files import load_state, save_state
+from visuomotor.files import load_state, save_state, write_atomically
 from visuomotor.instruments.recorded.focal_stack import FocalStack
 from visuomotor.rollout import Rollout
 from visuomotor.runs import Run
@@ -70,3 +71,10 @@ def save_best(run: Run, learner: dqn.DQN, stack: FocalStack, standing: Standing)
     }
     config = to_plain(learner.config)
     save_policy(run.policy_file, learner.spec, dqn.NAME, config, learner.weights(), origin)
+
+
+def finish(run: Run, standing: Standing) -> None:
+    """Say that the run is over, and how it stood: without clocks, so that equal runs end alike."""
+    final = {key: value for key, value in asdict(standing).items() if key != "seconds"}
+    write_atomically(run.path / "final.json", json.dumps(final, indent=2).encode())
+    run.close()
