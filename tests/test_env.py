@@ -128,6 +128,29 @@ def test_the_expert_is_as_good_as_breadth_first_search() -> None:
     np.testing.assert_array_equal(info["steps"], promised)
 
 
+@pytest.mark.parametrize("split_bytes", [0, 2**40])
+def test_what_was_handed_out_is_never_changed(split_bytes: int, monkeypatch) -> None:
+    monkeypatch.setattr("visuomotor.frames.SPLIT_BYTES", split_bytes)
+    env, random = batched(8), np.random.default_rng(0)
+    kept, copies = [], []
+
+    def keep(*parts: dict[str, np.ndarray]) -> None:
+        kept.extend(parts)
+        copies.extend({key: value.copy() for key, value in part.items()} for part in parts)
+
+    keep(*env.reset(seed=0))
+    for _ in range(30):
+        observation, reward, over, _, info = env.step(random.integers(0, 5, 8))
+        keep(observation, info, {"reward": reward, "over": over})
+        if over.any():
+            keep(*env.reset(options={"reset_mask": over}))
+    for part, copy in zip(kept, copies, strict=True):
+        for key, value in part.items():
+            np.testing.assert_array_equal(value, copy[key], err_msg=key)
+    frames = [part["frames"] for part in kept if "frames" in part]
+    assert not any(np.shares_memory(frames[0], other) for other in frames[1:])
+
+
 def test_same_seed_same_starts_other_seed_others() -> None:
     env = batched(64)
     first = env.reset(seed=3)[1]["position"]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visuomotor.types import ByteArray, IntArray
+
+SPLIT_BYTES = 8 * 2**20
+"""A gather of more bytes than this is shared by two threads."""
 
 
 class FrameSource(Protocol):
@@ -38,7 +43,7 @@ class FrameBank:
         raise TypeError("a FrameBank is fixed; pictures are not added to it")
 
     def get(self, ids: IntArray) -> ByteArray:
-        return np.take(self.frames, ids, axis=0)  # many times faster than indexing
+        return _gather(self.frames, ids)
 
 
 class FrameRing:
@@ -66,7 +71,37 @@ class FrameRing:
                 f"picture {int(ids.min())} is no longer stored (the oldest is "
                 f"{max(0, self.count - self.capacity)}, the newest {self.count - 1})"
             )
-        return np.take(self._ring, ids % self.capacity, axis=0)
+        return _gather(self._ring, ids % self.capacity)
+
+
+def _gather(frames: ByteArray, ids: IntArray) -> ByteArray:
+    """``frames[ids]``, always a fresh array. np.take is many times faster than indexing.
+
+    One core does not fill the memory's bandwidth: large results are gathered in two halves at once
+    (1024 cells of 3 pictures of 84 x 84: 1.6 ms rather than 2.8; below 8 MiB it gains nothing).
+    """
+    if ids.size * frames.shape[1] * frames.shape[2] <= SPLIT_BYTES:
+        return np.take(frames, ids, axis=0)
+    if ids.min() < 0 or ids.max() >= len(frames):
+        raise IndexError(f"expected numbers from 0 to {len(frames) - 1}")
+    found = np.empty((*ids.shape, *frames.shape[1:]), np.uint8)
+    rows, flat = found.reshape(-1, *frames.shape[1:]), ids.reshape(-1)
+    half = len(flat) // 2
+
+    def take(part: slice) -> None:
+        # The range was checked; mode "raise" would buffer all of ``out``.
+        np.take(frames, flat[part], axis=0, out=rows[part], mode="clip")
+
+    other = _second_thread(os.getpid()).submit(take, slice(half))
+    take(slice(half, None))
+    other.result()
+    return found
+
+
+@functools.cache
+def _second_thread(process: int) -> ThreadPoolExecutor:
+    """One for each process: threads do not survive a fork."""
+    return ThreadPoolExecutor(1, thread_name_prefix="frames")
 
 
 def unique_frames(frames: ByteArray) -> tuple[ByteArray, IntArray]:

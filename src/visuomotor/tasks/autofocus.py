@@ -311,8 +311,8 @@ class AutofocusTask:
             if self.config.actions == "steps":
                 sharp = s.sharpness > self.config.success_fraction * s.maximum
                 stop = self.config.steps.index(0)
-                info["expert"] = np.where(sharp, stop, self._truth.expert(s.position))
-                info["optimal_steps"] = self._truth.optimal_steps(s.position)
+                expert, info["optimal_steps"] = self._truth.shortest_way(s.position)
+                info["expert"] = np.where(sharp, stop, expert)
         return info
 
     def curves(self) -> list[FocusCurve]:

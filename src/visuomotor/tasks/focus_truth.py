@@ -6,22 +6,12 @@ Trainers and evaluators read it; a policy at test time never does, nor does a ru
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from visuomotor.instruments.protocols import HasFocusTruth
 from visuomotor.tasks.discrete_search import best_actions, moves_to_focus
 from visuomotor.types import FloatArray, FocusCurve, Frames, IntArray
-
-
-@dataclass(frozen=True)
-class _View:
-    """One view: its curve, and the shortest ways on a grid of fine steps over it."""
-
-    curve: FocusCurve
-    distance: IntArray = field(repr=False)  # (P,) moves to focus
-    action: IntArray = field(repr=False)  # (P,) the first of the best ones
 
 
 class FocusTruth:
@@ -46,12 +36,14 @@ class FocusTruth:
         self._fine_step, self._low = fine_step, limits[0]
         self._count = round((limits[1] - limits[0]) / fine_step) + 1
         grid = self._low + fine_step * np.arange(self._count, dtype=np.float64)
-        self._views = []
-        for curve in self.curves:
+        shape = (len(self.curves), self._count)
+        self._action = np.empty(shape, np.int64)  # the first of the best ones
+        self._steps = np.empty(shape, np.int64)
+        for view, curve in enumerate(self.curves):
             sharp = curve.at(grid) > self._success_fraction * curve.maximum
-            distance = moves_to_focus(sharp, steps)
-            action = best_actions(distance, steps).argmax(axis=1)
-            self._views.append(_View(curve, distance, action))
+            moves = moves_to_focus(sharp, steps)
+            self._action[view] = best_actions(moves, steps).argmax(axis=1)
+            self._steps[view] = moves + 1
 
     def maximum(self) -> FloatArray:
         """(B,) F_max of each cell's view."""
@@ -61,20 +53,9 @@ class FocusTruth:
         """(B,) signed way from position (B,) to the sharpest one, in the axis' unit."""
         return self._best[self._knower.views()] - position
 
-    def expert(self, position: FloatArray) -> IntArray:
-        """(B,) an action on a shortest way to focus; where there is none, the first of the set."""
-        return self._look_up([view.action for view in self._views], position)
-
-    def optimal_steps(self, position: FloatArray) -> IntArray:
-        """(B,) steps an omniscient searcher needs from position (B,), the stop counted."""
-        return self._look_up([view.distance + 1 for view in self._views], position)
-
-    def _look_up(self, tables: list[IntArray], position: FloatArray) -> IntArray:
+    def shortest_way(self, position: FloatArray) -> tuple[IntArray, IntArray]:
+        """From position (B,): an action on a shortest way to focus, (B,), where there is none the
+        first of the set; and (B,) the steps an omniscient searcher needs, the stop counted."""
         index = np.rint((position - self._low) / self._fine_step).astype(np.int64)
-        index = np.clip(index, 0, self._count - 1)
-        view_of = self._knower.views()
-        found = np.empty(len(position), np.int64)
-        for number, table in enumerate(tables):
-            mine = view_of == number
-            found[mine] = table[index[mine]]
-        return found
+        here = self._knower.views(), np.clip(index, 0, self._count - 1)
+        return self._action[here], self._steps[here]
