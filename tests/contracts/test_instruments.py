@@ -130,13 +130,13 @@ class TestInstrument:
         assert isinstance(rig, HasFocusTruth)
         curves = rig.focus_truth(tenengrad, "tenengrad")
         assert set(rig.views()) <= set(range(len(curves)))
-        for curve in curves:
+        for number, curve in enumerate(curves):
             assert (np.diff(curve.positions) > 0).all()
             assert curve.positions[[0, -1]].tolist() == list(rig.focus.limits)
             assert np.isfinite(curve.sharpness).all()
             # The camera agrees with the truth.
             rig.reset(ALL, np.full(CELLS, curve.best_position), generator())
-            seen = tenengrad(rig.camera.grab(ALL))
+            seen = tenengrad(rig.camera.grab(np.flatnonzero(rig.views() == number)))
             np.testing.assert_allclose(seen, curve.maximum)
 
     def test_state_comes_back(self, module: str, name: str) -> None:

@@ -121,6 +121,12 @@ class FocalStack:
         stack._memos = {}
         return stack
 
+    def between(self, first: float, last: float) -> FocalStack:
+        """The recorded planes from one position to another, both included, as a stack."""
+        slack = 1e-6 * self.spacing
+        inside = (self._recorded_at >= first - slack) & (self._recorded_at <= last + slack)
+        return FocalStack(self.frames[inside], self._recorded_at[inside], self.unit, self.name)
+
     def frames_at(self, positions: ArrayLike) -> Frames:
         """Grey pictures (M, H, W) at any positions (M,) in the range, blended linearly."""
         wanted = np.atleast_1d(np.asarray(positions, np.float64))

@@ -1,0 +1,85 @@
+"""A camera sensor: from light to grey levels.
+
+The linear model of EMVA 1288: photo-electrons with Poisson noise, read noise, a full well, a gain,
+and so many bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from visuomotor.configs import check_range
+
+
+@dataclass(frozen=True)
+class SensorConfig:
+    """Brightness 1 is white: the empty field of transmitted light, density 1 of fluorescence."""
+
+    electrons_at_white: float = 10_000.0
+    read_noise_e: float = 5.0
+    full_well_e: float = 12_000.0
+    gain_dn_per_e: float = 0.022
+    """Grey levels (digital numbers) an electron."""
+    black_dn: float = 2.0
+    """Grey level of darkness."""
+    bits: int = 8
+    vignetting: float = 0.1
+    """Share of the light that is lost in the corners."""
+    photon_noise: bool = True
+    """False: light comes in whole, for exact pictures."""
+
+    def __post_init__(self) -> None:
+        check_range(self, electrons_at_white=(1e-3, 1e9), read_noise_e=(0, 1e6))
+        check_range(self, full_well_e=(1, 1e9), gain_dn_per_e=(1e-9, 1e6), black_dn=(0, 65_535))
+        check_range(self, bits=(1, 16), vignetting=(0, 1))
+
+    @property
+    def white_dn(self) -> int:
+        """The largest grey level."""
+        return int(2**self.bits - 1)
+
+
+class Sensor:
+    """The stages of one exposure, for pictures (M, H, W) of one sensor."""
+
+    def __init__(self, config: SensorConfig, height: int, width: int, device: torch.device) -> None:
+        self.config = config
+        y = torch.linspace(-1, 1, height, device=device)[:, None]
+        x = torch.linspace(-1, 1, width, device=device)[None, :]
+        self._lens = 1 - config.vignetting * (x**2 + y**2) / 2  # (H, W)
+
+    def expected_electrons(self, brightness: Tensor) -> Tensor:
+        """Vignetting and light."""
+        return brightness.clamp_min(0) * self._lens * self.config.electrons_at_white
+
+    def collected_electrons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
+        """Photon noise, the full well, read noise."""
+        caught = expected
+        if self.config.photon_noise:
+            caught = torch.poisson(expected, generator=generator)
+        caught = caught.clamp_max(self.config.full_well_e)
+        noise = torch.randn(expected.shape, generator=generator, device=expected.device)
+        return caught + self.config.read_noise_e * noise
+
+    def levels(self, electrons: Tensor) -> Tensor:
+        """Gain and darkness: grey levels before rounding, within what the bits hold."""
+        c = self.config
+        return (c.gain_dn_per_e * electrons + c.black_dn).clamp(0, c.white_dn)
+
+    def expose(self, brightness: Tensor, generator: torch.Generator) -> Tensor:
+        """(M, H, W) brightness -> uint8 (to 8 bits) or uint16 grey levels."""
+        electrons = self.collected_electrons(self.expected_electrons(brightness), generator)
+        return self.digital(electrons)
+
+    def expected(self, brightness: Tensor) -> Tensor:
+        """The picture without its noise, saturation included; same type as ``expose``."""
+        electrons = self.expected_electrons(brightness).clamp_max(self.config.full_well_e)
+        return self.digital(electrons)
+
+    def digital(self, electrons: Tensor) -> Tensor:
+        """Whole grey levels, uint8 or uint16."""
+        levels = self.levels(electrons).round_()
+        return levels.to(torch.uint8 if self.config.bits <= 8 else torch.uint16)
