@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from visuomotor.types import FloatArray, FocusCurve
 
 _COLOURS = ("#d1495b", "#2e6f95", "#3c8d5a", "#b5762a", "#7b5ea7")
 _CURVE = "#8a8f98"
+_TAB10_GREY = 7
+_LINES = ("-", "--", ":")
 _TICKS = [1, 2, 5, 10, 20, 50, 100]
 _STYLE: Any = {
     "font.size": 9,
@@ -128,25 +130,68 @@ def score_figure(
     pictures: Sequence[tuple[str, NDArray[Any]]],
     title: str,
     unit: str,
+    brightness: Collection[str] = (),
 ) -> None:
-    """Every measure over a stack, each from 0 to 1, and pictures at a few positions."""
+    """Every measure over a stack, each from 0 to 1, and pictures at a few positions.
+
+    brightness: names of the curves that show light, not sharpness; grey, behind the others.
+    """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9, 5.4), dpi=110, layout="constrained")
-        grid = figure.add_gridspec(2, len(pictures), height_ratios=(2, 1))
+        figure = Figure(figsize=(10.5, 6.2), dpi=110, layout="constrained")
+        grid = figure.add_gridspec(2, len(pictures), height_ratios=(2.4, 1))
         axes = figure.add_subplot(grid[0, :])
         colours = mpl.colormaps["tab10"]
-        for number, (name, curve) in enumerate(curves.items()):
+        colour_numbers = [number for number in range(10) if number != _TAB10_GREY]
+        sharp = [name for name in curves if name not in brightness]
+        for number, name in enumerate([*sharp, *(name for name in curves if name in brightness)]):
+            curve = curves[name]
             shown = (curve.sharpness - curve.sharpness.min()) / max(curve.range, 1e-300)
-            mark = "-o" if len(curve.positions) <= 60 else "-"
-            colour = colours(number % 10)
-            axes.plot(curve.positions, shown, mark, ms=3, lw=1.2, color=colour, label=name)
+            dots = "o" if len(curve.positions) <= 60 else ""
+            turn, place = divmod(number, len(colour_numbers))
+            look: Any = {"color": colours(colour_numbers[place]), "ls": _LINES[turn % len(_LINES)]}
+            if name in brightness:
+                look = {"color": _CURVE, "ls": _LINES[(number - len(sharp)) % 2 + 1], "zorder": 1}
+            label = f"{name} (light)" if name in brightness else name
+            axes.plot(curve.positions, shown, marker=dots, ms=2.5, lw=1.2, label=label, **look)
         if focus_position is not None:
             axes.axvline(focus_position, color="black", lw=0.8, ls=":")
         axes.set(xlabel=f"focus position ({unit})", ylabel="measure, 0 to 1 over the stack")
         axes.set_title(title, loc="left")
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=3.2)
         for column, (label, picture) in enumerate(pictures):
             _picture(figure.add_subplot(grid[1, column]), picture, label)
+        _save(figure, path)
+
+
+def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
+    """Cost and accuracy against time steps, a row for each experiment, a line for each seed.
+
+    panels: experiment -> run -> the metrics of its evaluations. Accuracies on views that are only
+    tested on (``accuracy_NAME``) are drawn beside the training view's.
+    """
+    with mpl.rc_context(_STYLE):
+        size = (9, 2.1 * len(panels) + 0.4)
+        figure = Figure(figsize=size, dpi=110, layout="constrained")
+        grid = figure.subplots(len(panels), 2, squeeze=False)
+        for (name, runs), (left, right) in zip(panels.items(), grid, strict=True):
+            for number, metrics in enumerate(runs.values()):
+                steps = [m["step"] / 1000 for m in metrics]
+                cost = [m.get("loss", np.nan) for m in metrics]
+                left.plot(steps, cost, lw=0.9, color=_COLOURS[1], alpha=0.7)
+                tested = [k for k in metrics[0] if k.startswith("accuracy_")]
+                tested = [k for k in tested if k != "accuracy_every_start"]
+                for colour, key in zip(_COLOURS, ["accuracy", *tested], strict=False):
+                    shown = [100 * m[key] for m in metrics]
+                    words = key.removeprefix("accuracy").strip("_").replace("_", " ")
+                    label = (words or "training view") if number == 0 else None
+                    right.plot(steps, shown, lw=1.1, color=colour, alpha=0.8, label=label)
+            left.set_yscale("log")
+            left.set(ylabel="cost")
+            left.set_title(f"{name}: {len(runs)} seed{'s' * (len(runs) > 1)}", loc="left")
+            right.set(ylabel="accuracy (%)", ylim=(-4, 104))
+            right.legend(fontsize=7.5, loc="lower right")
+        for axes in grid[-1]:
+            axes.set_xlabel("thousand time steps")
         _save(figure, path)
 
 

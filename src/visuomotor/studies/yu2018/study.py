@@ -1,0 +1,385 @@
+"""yu2018, section IV.B: the experiments in the simulator, on the simulated microscope.
+
+Each part below is one function of the file; ``visuomotor study yu2018 --only exp1`` runs one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visuomotor.configs import from_plain, to_plain
+from visuomotor.errors import InputError
+from visuomotor.evaluate import Summary, evaluate, summarise
+from visuomotor.figures import learning_figure
+from visuomotor.instruments.recorded.focal_stack import FocalStack
+from visuomotor.instruments.simulated.microscope import (
+    DriveConfig,
+    Microscope,
+    MicroscopeConfig,
+    SpecimenConfig,
+)
+from visuomotor.instruments.simulated.optics import OpticsConfig
+from visuomotor.results import Result
+from visuomotor.runs import Run
+from visuomotor.studies.job import Clock, Job, Trained, middle_and_worst
+from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig
+from visuomotor.tasks.discrete_search import moves_to_focus
+from visuomotor.training.config import TrainConfig, train_config
+from visuomotor.training.examining import focus_env, prepare
+from visuomotor.zoo import load_policy, names
+
+NAME = "yu2018"
+EXP1_RANGE_RAD = (30.0, 69.0)
+EXP1_POSITIONS, EXP2_POSITIONS = 131, 266
+ZONE_POSITIONS = (3, 8)
+"""How many positions may lie above 0.9 of the maximum: fewer or more is another task."""
+PEAK_PLACE = (0.4, 0.6)
+"""Where the peak lies, as a share of the range."""
+REAL_STACKS = {
+    "mitochondria": "mit_dfnn_lightsheet/mitochondria",
+    "pcb": "mit_pcb_camera_10",
+    "beads": "ccby_beads_41",
+}
+SHIPPED = {
+    "exp1": "yu2018-exp1@2",
+    "exp2": "yu2018-exp2@1",
+    "exp1_paper": "yu2018-exp1-paper@1",
+    "exp3": "yu2018-exp3@1",
+}
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What is reproduced, and with what. A file of these keys may be given to the command."""
+
+    study: str = NAME
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    unguided_seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    real_seed: int = 0
+    data: str = "../shared/data"
+    """Folder of the recorded stacks; those that are not there are left out, with a word."""
+    microscope: MicroscopeConfig = field(
+        default_factory=lambda: MicroscopeConfig(
+            specimen=SpecimenConfig("stained_tissue", slide_seed=1, magnify=2.0),
+            optics=OpticsConfig(0.1, 0.55, 2.0, spherical_waves=0.2),
+            # A fine drive of 0.2 mm a turn: 31.8 um for each radian of its knob.
+            drive=DriveConfig("rad", 31.8, 10.2, 89.7, 49.6, 0.3),
+            size_px=192,
+        )
+    )
+    """The view of experiments 1 and 2, over the range of experiment 2."""
+
+    def __post_init__(self) -> None:
+        if self.study != NAME:
+            raise InputError(f"study: expected a config of {NAME}, got one of {self.study!r}")
+
+
+CONFIG = StudyConfig
+
+
+# ---- views
+
+
+def view(config: StudyConfig, slide_seed: int | None = None, field_seed: int = 0) -> FocalStack:
+    """The view over the range of experiment 2, recorded as the paper does; or another field, or
+    slide, through the same microscope."""
+    specimen = config.microscope.specimen
+    slide = specimen.slide_seed if slide_seed is None else slide_seed
+    other = replace(specimen, slide_seed=slide, field_seed=field_seed)
+    name = f"yu2018-slide{slide}-field{field_seed}"
+    return Microscope(replace(config.microscope, specimen=other)).stack(name=name)
+
+
+def exp1_view(config: StudyConfig) -> FocalStack:
+    """Positions 66 to 196 (from 1: 67 to 197) of the 266: 30.0 to 69.0 rad."""
+    return view(config).between(*EXP1_RANGE_RAD)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How hard a view is."""
+
+    positions: int
+    zone_positions: int
+    """Positions above 0.9 of the maximum."""
+    peak_place: float
+    """Of the range, 0 to 1."""
+    optimal_steps: float
+    """Mean over the starts, of an omniscient searcher, the stop counted."""
+    longest: int
+    """Steps from the worst start."""
+
+
+def facts(stack: FocalStack, task: AutofocusConfig) -> Facts:
+    """Read off a stack, among its own positions."""
+    _, autofocus = focus_env(task, stack, 1)
+    curve = autofocus.curves()[0]
+    sharp = curve.sharpness > task.success_fraction * curve.maximum
+    steps = moves_to_focus(sharp, task.steps) + 1
+    return Facts(
+        positions=stack.num_positions,
+        zone_positions=int(sharp.sum()),
+        peak_place=float(np.argmax(curve.sharpness) / (stack.num_positions - 1)),
+        optimal_steps=float(steps.mean()),
+        longest=int(steps.max()),
+    )
+
+
+def check_as_hard_as_the_paper(found: Facts, positions: int, max_steps: int, name: str) -> None:
+    """InputError where the view makes another task of it than the paper's."""
+
+    def expect(what: str, value: float, low: float, high: float) -> None:
+        if not low <= value <= high:
+            raise InputError(f"{name}: {what}: expected {low:g} to {high:g}, got {value:.4g}")
+
+    expect("positions", found.positions, positions, positions)
+    expect("positions above 0.9 of the maximum", found.zone_positions, *ZONE_POSITIONS)
+    expect("place of the peak in the range", found.peak_place, *PEAK_PLACE)
+    expect("steps from the worst start", found.longest, 1, max_steps)
+
+
+# ---- the parts
+
+
+def exp1(job: Job) -> None:
+    """Experiment 1, 30.0 to 69.0 rad: preset fast, guided, every seed."""
+    _same_view(job, "exp1", exp1_view(job.config), EXP1_POSITIONS, job.config.seeds)
+
+
+def exp2(job: Job) -> None:
+    """Experiment 2: the same view over 10.2 to 89.7 rad."""
+    _same_view(job, "exp2", view(job.config), EXP2_POSITIONS, job.config.seeds)
+
+
+def exp1_unguided(job: Job) -> None:
+    """Experiment 1 without the expert's suggestions: exploration by chance alone."""
+    stack = exp1_view(job.config)
+    _same_view(job, "exp1_unguided", stack, EXP1_POSITIONS, job.config.unguided_seeds, guide=0.0)
+
+
+def exp1_paper(job: Job) -> None:
+    """Experiment 1 with the paper's network and numbers: 100K time steps, one seed."""
+    stack = exp1_view(job.config)
+    _checked(stack, EXP1_POSITIONS)
+    config = train_config({"seed": job.config.seeds[0]}, NAME, "paper")
+    trained = job.train(f"exp1_paper-seed{config.seed}", stack, config)
+    standing = trained.standing
+    shared: dict[str, Any] = {
+        "seeds": [trained.seed],
+        "config": trained.run.config(),
+        "seconds": standing.seconds,
+        "note": f"{standing.steps:,} time steps",
+    }
+    last = trained.metrics[-1]["accuracy_every_start"]
+    only, share = "--only exp1_paper", "share of starts"
+    first = next((m["step"] for m in trained.metrics if m["accuracy"] == 1.0), None)
+    rows = [
+        job.row("exp1_paper.accuracy", standing.best_accuracy, share, only, **shared),
+        job.row("exp1_paper.mean_steps", standing.best_mean_steps, "steps", only, **shared),
+        job.row("exp1_paper.accuracy_at_the_end", last, share, only, **shared),
+        job.row("exp1_paper.seconds", standing.seconds, "s", only, **shared),
+    ]
+    if first is not None:
+        rows.append(job.row("exp1_paper.steps_to_100", first, "time steps", only, **shared))
+    job.keep(rows)
+
+
+def exp3(job: Job) -> None:
+    """Experiment 3: train on one view, test on another field of its slide and on another slide."""
+    config = job.config
+    slide = config.microscope.specimen.slide_seed
+    train_stack = view(config, slide, 1).between(*EXP1_RANGE_RAD)
+    tests = {
+        "same_slide": view(config, slide, 2).between(*EXP1_RANGE_RAD),
+        "other_slide": view(config, slide + 1, 0).between(*EXP1_RANGE_RAD),
+    }
+    for stack in (train_stack, *tests.values()):
+        _checked(stack, EXP1_POSITIONS)
+    runs = [job.train(f"exp3-seed{seed}", train_stack, _fast(seed), tests) for seed in config.seeds]
+    for name, stack in {"train": train_stack, **tests}.items():
+        shares = [_over_every_start(run.run.policy_file, stack).accuracy for run in runs]
+        job.keep(_spread(job, f"exp3.{name}", shares, "exp3", runs, {}))
+
+
+def real(job: Job) -> None:
+    """The same on recorded stacks of other instruments, interpolated to 131 positions."""
+    for name, place in REAL_STACKS.items():
+        path = Path(job.config.data) / place
+        if not path.exists():
+            job.say(f"real.{name}: left out: {path} is not there")
+            continue
+        config = _fast(job.config.real_seed)
+        stack = prepare(FocalStack.load(path), config)
+        found = facts(stack, config.task)
+        trained = job.train(f"real-{name}-seed{config.seed}", stack, config)
+        rows = _rows(job, f"real.{name}", [trained], "real")
+        job.keep([*rows, *_fact_rows(job, f"real.{name}", found, "real")])
+
+
+def fig4(job: Job) -> None:
+    """Figure 4: cost and accuracy against time steps, of the runs that are there."""
+    folder = job.runs / NAME
+    panels: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for part in ("exp1", "exp2", "exp3", "exp1_unguided", "exp1_paper"):
+        runs = {path.name: Run(path).metrics() for path in sorted(folder.glob(f"{part}-seed*"))}
+        if runs:
+            panels[part] = runs
+    if not panels:
+        raise InputError(f"{folder}: expected runs of exp1, exp2 or exp3 to draw, found none")
+    out = job.results.parent / "figure4.png"
+    learning_figure(out, panels)
+    job.say(f"figure 4: {out}")
+
+
+PARTS: dict[str, Callable[[Job], None]] = {
+    part.__name__: part for part in (exp1, exp2, exp3, real, exp1_unguided, exp1_paper, fig4)
+}
+
+
+def evaluate_shipped(job: Job) -> bool:
+    """Recompute accuracies from the shipped policies; whether all are there and perfect."""
+    stacks: dict[str, Callable[[], FocalStack]] = {
+        "exp1": lambda: exp1_view(job.config),
+        "exp2": lambda: view(job.config),
+        "exp1_paper": lambda: exp1_view(job.config),
+        "exp3": lambda: view(job.config, field_seed=1).between(*EXP1_RANGE_RAD),
+    }
+    perfect = True
+    for part, policy in SHIPPED.items():
+        if policy not in names():
+            job.say(f"{part}: {policy} is not shipped")
+            perfect = False
+            continue
+        clock = Clock()
+        found = _over_every_start(policy, stacks[part]())
+        perfect = perfect and found.accuracy == 1.0
+        job.keep(
+            [
+                job.row(
+                    f"shipped.{part}.{metric}",
+                    value,
+                    unit,
+                    "--evaluate",
+                    n=found.episodes,
+                    config={"policy": policy},
+                    seconds=clock.seconds,
+                )
+                for metric, value, unit in (
+                    ("accuracy", found.accuracy, "share of starts"),
+                    ("mean_steps", found.mean_steps, "steps"),
+                    ("optimal_steps", found.optimal_steps, "steps"),
+                )
+            ]
+        )
+    return perfect
+
+
+# ---- what the parts share
+
+
+def _fast(seed: int, **agent: Any) -> TrainConfig:
+    """Preset fast on the paper's task."""
+    values: dict[str, Any] = {"task": to_plain(PRESETS["paper"]), "seed": seed, "agent": agent}
+    return train_config(values, NAME, "fast")
+
+
+def _checked(stack: FocalStack, positions: int) -> Facts:
+    task = PRESETS["paper"]
+    found = facts(stack, task)
+    check_as_hard_as_the_paper(found, positions, task.max_steps, stack.name)
+    return found
+
+
+def _same_view(
+    job: Job,
+    part: str,
+    stack: FocalStack,
+    positions: int,
+    seeds: Sequence[int],
+    guide: float | None = None,
+) -> None:
+    """Train on one view with every seed, and keep the rows."""
+    found = _checked(stack, positions)
+    job.keep(_fact_rows(job, part, found, part))
+    agent = {} if guide is None else {"guide": guide, "guide_end": guide}
+    runs = []
+    for seed in seeds:
+        runs.append(job.train(f"{part}-seed{seed}", stack, _fast(seed, **agent)))
+        job.keep(_rows(job, part, runs, part))
+
+
+def _rows(job: Job, part: str, runs: Sequence[Trained], only: str) -> list[Result]:
+    """Accuracy, steps and seconds of the same training with several seeds: median and worst."""
+    standings = [run.standing for run in runs]
+    missed = sum(s.best_accuracy < 1.0 for s in standings)
+    note = f"{missed} of {len(runs)} seeds did not reach 100 %; theirs is all they took"
+    steps = [float(s.steps_to_perfect or s.steps) for s in standings]
+    ends = {"note": note if missed else "until 100 % and the next ten evaluations too"}
+    first = {"note": note if missed else ""}
+    kept = {"note": "of the best policy of each run"}
+    return [
+        *_spread(job, f"{part}.accuracy", [s.best_accuracy for s in standings], only, runs, kept),
+        *_spread(
+            job, f"{part}.mean_steps", [s.best_mean_steps for s in standings], only, runs, kept
+        ),
+        *_spread(job, f"{part}.seconds_to_100", [s.seconds for s in standings], only, runs, ends),
+        *_spread(job, f"{part}.steps_to_100", steps, only, runs, first),
+    ]
+
+
+UNITS = {"accuracy": "share of starts", "mean_steps": "steps", "seconds_to_100": "s"}
+
+
+def _spread(
+    job: Job,
+    metric: str,
+    values: Sequence[float],
+    only: str,
+    runs: Sequence[Trained],
+    more: dict[str, Any],
+) -> list[Result]:
+    """The median of the seeds, and the worst of them."""
+    kind = metric.rpartition(".")[2]
+    is_share = kind == "accuracy" or metric.startswith("exp3")
+    unit = "share of starts" if is_share else UNITS.get(kind, "time steps")
+    median, worst = middle_and_worst(values, min if is_share else max)
+    shared: dict[str, Any] = {
+        "seeds": [run.seed for run in runs],
+        "n": len(runs),
+        "config": runs[0].run.config(),
+        "seconds": sum(run.standing.seconds for run in runs),
+        **more,
+    }
+    rows = [job.row(metric, median, unit, f"--only {only}", **shared)]
+    if len(runs) > 1:
+        rows.append(job.row(f"{metric}.worst_seed", worst, unit, f"--only {only}", **shared))
+        every = list(values)
+        rows.append(job.row(f"{metric}.every_seed", every, unit, f"--only {only}", **shared))
+    return rows
+
+
+def _fact_rows(job: Job, part: str, found: Facts, only: str) -> list[Result]:
+    """How hard the view is, beside the accuracy on it."""
+
+    def row(metric: str, value: float, unit: str) -> Result:
+        return job.row(f"{part}.{metric}", value, unit, f"--only {only}", n=found.positions)
+
+    return [
+        row("optimal_steps", found.optimal_steps, "steps"),
+        row("longest_start", found.longest, "steps"),
+        row("zone_positions", found.zone_positions, "positions above 0.9 of the maximum"),
+        row("peak_place", found.peak_place, "share of the range"),
+    ]
+
+
+def _over_every_start(policy: str | Path, stack: FocalStack) -> Summary:
+    """A policy from every position of a stack."""
+    loaded = load_policy(policy)
+    task = from_plain(AutofocusConfig, loaded.spec.config, str(policy))
+    env, _ = focus_env(task, stack, stack.num_positions)
+    return summarise(evaluate(loaded, env, starts=stack.positions))
