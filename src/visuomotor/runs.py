@@ -165,7 +165,8 @@ def machine() -> str:
 
 
 def commit() -> str | None:
-    """The checkout's commit (with + where files were changed); None outside a checkout of ours."""
+    """The checkout's commit (with + where files other than what studies and benchmarks write were
+    changed); None outside a checkout of ours."""
     here = Path(__file__).resolve().parent
     if not (here.parent.parent / "pyproject.toml").is_file():
         return None
@@ -177,7 +178,9 @@ def commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "-s") else "")
+        written = [f":(top,exclude,glob)**/{name}" for name in ("results.json", "figure*.png")]
+        changed = git("status", "-s", "--", ":/", *written)
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -13,7 +13,7 @@ from visuomotor.errors import InputError, nearest
 
 
 def command(
-    name: Annotated[str, tyro.conf.Positional],
+    name: Annotated[str | None, tyro.conf.Positional] = None,
     only: tuple[str, ...] = (),
     evaluate: bool = False,
     config: Path | None = None,
@@ -27,7 +27,7 @@ def command(
     A run that was cut short is gone on with, and one that is there to its end is not repeated.
 
     Args:
-        name: The study, such as yu2018.
+        name: The study, such as yu2018; without one, all there are and their parts are listed.
         only: Only these parts of it, such as exp1.
         evaluate: Train nothing; recompute accuracies from the shipped policies.
         config: JSON or TOML file with keys of the study's config.
@@ -44,6 +44,9 @@ def command(
     from visuomotor.studies.job import Job, results_file
 
     known = names_in("visuomotor.studies", "PARTS")
+    if name is None:
+        _list(known, json_output)
+        return 0
     if name not in known:
         raise InputError(f"study {name!r} is not known; {nearest(name, known)}")
     study = importlib.import_module(f"visuomotor.studies.{name}")
@@ -77,3 +80,21 @@ def command(
     if json_output:
         print(json.dumps(json.loads(results.read_text(encoding="utf-8"))))
     return 0 if good else 1
+
+
+def _list(names: list[str], as_json: bool) -> None:
+    from rich.console import Console
+
+    found = {name: importlib.import_module(f"visuomotor.studies.{name}") for name in names}
+    parts = {
+        name: {part: (function.__doc__ or "").strip() for part, function in study.PARTS.items()}
+        for name, study in found.items()
+    }
+    if as_json:
+        print(json.dumps(parts))
+        return
+    console = Console(highlight=False)
+    for name, meanings in parts.items():
+        console.print(f"[bold]{name}[/bold]: {found[name].__doc__}".strip(), soft_wrap=True)
+        for part, meaning in meanings.items():
+            console.print(f"  {part}: {meaning}", soft_wrap=True)

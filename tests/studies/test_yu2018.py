@@ -1,0 +1,197 @@
+"""The study of yu2018: its views are as hard as the paper's, its rows are whole, it goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toys import blur_stack
+
+import visuomotor as vm
+from visuomotor import results
+from visuomotor.configs import from_plain, to_plain
+from visuomotor.studies.job import Job, paper_numbers
+from visuomotor.studies.yu2018 import study
+from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig, AutofocusTask
+from visuomotor.training.config import TrainConfig
+
+CONFIG = study.StudyConfig()
+TASK = PRESETS["paper"]
+
+
+@pytest.fixture(scope="module")
+def whole_view() -> vm.FocalStack:
+    return study.view(CONFIG)
+
+
+# -- views ---------------------------------------------------------------------------------------
+
+
+def test_experiment_1_is_positions_66_to_196_of_experiment_2(whole_view: vm.FocalStack) -> None:
+    assert whole_view.num_positions == 266
+    assert whole_view.positions[[0, -1]] == pytest.approx([10.2, 89.7])
+    first = whole_view.between(*study.EXP1_RANGE_RAD)
+    assert first.positions[[0, -1]] == pytest.approx([30.0, 69.0])
+    np.testing.assert_array_equal(first.frames, whole_view.frames[66:197])
+
+
+def test_the_views_are_as_hard_as_the_papers(whole_view: vm.FocalStack) -> None:
+    first = whole_view.between(*study.EXP1_RANGE_RAD)
+    for stack, positions in ((first, 131), (whole_view, 266)):
+        found = study.facts(stack, TASK)
+        study.check_as_hard_as_the_paper(found, positions, TASK.max_steps, stack.name)
+    assert 4.5 <= study.facts(first, TASK).optimal_steps <= 7
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"zone_positions": 9}, "positions above 0.9 of the maximum: expected 3 to 8, got 9"),
+        ({"zone_positions": 2}, "expected 3 to 8, got 2"),
+        ({"peak_place": 0.3}, "place of the peak in the range: expected 0.4 to 0.6, got 0.3"),
+        ({"longest": 21}, "steps from the worst start: expected 1 to 20, got 21"),
+        ({"positions": 130}, "positions: expected 131 to 131, got 130"),
+    ],
+)
+def test_an_easier_or_impossible_view_is_refused(change: dict[str, float], words: str) -> None:
+    good = study.Facts(131, zone_positions=5, peak_place=0.5, optimal_steps=5.0, longest=10)
+    study.check_as_hard_as_the_paper(good, 131, 20, "view")
+    with pytest.raises(vm.InputError, match=words):
+        study.check_as_hard_as_the_paper(replace(good, **change), 131, 20, "view")
+
+
+def test_facts_of_a_stack_one_can_count() -> None:
+    stack = blur_stack()
+    config = AutofocusConfig(steps=(5, 1, 0, -1, -5), frame_size_px=32)
+    curve = stack.curve(AutofocusTask(config).measure)
+    found = study.facts(stack, config)
+    assert found.positions == stack.num_positions
+    assert found.zone_positions == (curve.sharpness > 0.9 * curve.maximum).sum()
+    assert found.peak_place == pytest.approx(np.argmax(curve.sharpness) / 30)
+    assert 1 <= found.optimal_steps <= found.longest
+
+
+def test_a_flat_specimen_is_refused_before_training(tmp_path: Path) -> None:
+    dim = replace(CONFIG.microscope, optics=replace(CONFIG.microscope.optics, density=0.0))
+    job = make_job(tmp_path, replace(CONFIG, microscope=dim))
+    with pytest.raises(vm.InputError, match="expected"):
+        study.exp1(job)
+    assert not (tmp_path / "runs").exists()
+
+
+# -- configs ---------------------------------------------------------------------------------------
+
+
+def test_a_config_comes_back_from_json() -> None:
+    plain = json.loads(json.dumps(to_plain(CONFIG)))
+    assert from_plain(study.StudyConfig, plain, "test") == CONFIG
+
+
+def test_a_config_of_another_study_is_refused() -> None:
+    with pytest.raises(vm.InputError, match="expected a config of yu2018, got one of 'anikina2021'"):
+        from_plain(study.StudyConfig, {"study": "anikina2021"}, "other.json")
+
+
+def test_the_papers_numbers_belong_to_parts_of_the_study() -> None:
+    for metric, entry in paper_numbers("yu2018").items():
+        assert metric.partition(".")[0] in study.PARTS
+        assert set(entry) == {"value", "where"}
+
+
+# -- training, small -------------------------------------------------------------------------------
+
+
+def make_job(folder: Path, config: study.StudyConfig = CONFIG) -> Job:
+    return Job(
+        study="yu2018",
+        config=config,
+        runs=folder / "runs",
+        results=folder / "results.json",
+        command="visuomotor study yu2018",
+        say=lambda text: None,
+    )
+
+
+def small(seed: int, **agent: object) -> TrainConfig:
+    values = {
+        "task": {"steps": [5, 1, 0, -1, -5], "frame_size_px": 32},
+        "agent": {"batch": 256, "decay_updates": 1500, **agent},
+        "positions": 31,
+        "cells": 32,
+        "steps": 2_000,
+        "warmup_steps": 500,
+        "threads": 1,
+        "seed": seed,
+    }
+    return from_plain(TrainConfig, values, "small")
+
+
+def test_a_run_that_is_there_is_not_repeated_and_one_of_another_config_is_refused(tmp_path) -> None:
+    job, stack = make_job(tmp_path), blur_stack()
+    first = job.train("toy", stack, small(0))
+    written = (first.run.policy_file).stat().st_mtime_ns
+    again = job.train("toy", stack, small(0))
+    assert again.standing == first.standing
+    assert first.run.policy_file.stat().st_mtime_ns == written
+    with pytest.raises(vm.InputError, match="toy: expected a run of the config asked for"):
+        job.train("toy", stack, small(1))
+
+
+def test_others_are_tested_on_beside_the_training_view(tmp_path) -> None:
+    job, stack = make_job(tmp_path), blur_stack()
+    trained = job.train("toy", stack, small(0), {"mirrored": stack})
+    for line in trained.metrics:
+        assert line["accuracy_mirrored"] == line["accuracy_every_start"]
+
+
+def test_rows_hold_the_median_the_worst_and_every_seed(tmp_path) -> None:
+    job, stack = make_job(tmp_path), blur_stack()
+    runs = [job.train(f"toy-seed{seed}", stack, small(seed)) for seed in (0, 1)]
+    job.keep(study._rows(job, "exp1", runs, "exp1"))
+    rows = {row.metric: row for row in results.read(job.results)}
+    shares = [run.standing.best_accuracy for run in runs]
+    assert rows["exp1.accuracy"].ours == pytest.approx(np.median(shares))
+    assert rows["exp1.accuracy.worst_seed"].ours == min(shares)
+    assert rows["exp1.accuracy.every_seed"].ours == shares
+    assert rows["exp1.accuracy"].paper == 1.0
+    assert rows["exp1.mean_steps"].paper == 5.611
+    assert rows["exp1.accuracy"].seeds == (0, 1)
+    assert rows["exp1.accuracy"].command == "visuomotor study yu2018 --only exp1"
+
+
+def test_figure_4_is_drawn_from_the_runs_that_are_there(tmp_path) -> None:
+    job, stack = make_job(tmp_path), blur_stack()
+    with pytest.raises(vm.InputError, match="expected runs of exp1, exp2 or exp3"):
+        study.fig4(job)
+    job.train("exp3-seed0", stack, small(0), {"same_slide": stack})
+    study.fig4(job)
+    assert (tmp_path / "figure4.png").stat().st_size > 10_000
+
+
+# -- shipped policies ------------------------------------------------------------------------------
+
+
+def test_the_shipped_policies_solve_every_start_of_their_views(tmp_path) -> None:
+    job = make_job(tmp_path)
+    assert study.evaluate_shipped(job)
+    rows = {row.metric: row for row in results.read(job.results)}
+    for part in study.SHIPPED:
+        assert rows[f"shipped.{part}.accuracy"].ours == 1.0
+    for part in ("exp1", "exp2"):
+        mean, optimal = (rows[f"shipped.{part}.{k}"].ours for k in ("mean_steps", "optimal_steps"))
+        assert mean <= 1.05 * optimal
+
+
+def test_the_results_that_are_kept_agree_with_the_shipped_policies(tmp_path) -> None:
+    kept = {row.metric: row.ours for row in results.read(study_results())}
+    for metric in ("exp1.accuracy", "exp1.accuracy.worst_seed", "exp2.accuracy", "exp3.train"):
+        assert kept[metric] == 1.0
+    for part in ("exp1", "exp2"):
+        assert kept[f"{part}.mean_steps"] <= 1.05 * kept[f"{part}.optimal_steps"]
+
+
+def study_results() -> Path:
+    return Path(study.__file__).with_name("results.json")
