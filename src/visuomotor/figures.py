@@ -175,6 +175,8 @@ def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]
         grid = figure.subplots(len(panels), 2, squeeze=False)
         for (name, runs), (left, right) in zip(panels.items(), grid, strict=True):
             for number, metrics in enumerate(runs.values()):
+                if not metrics:
+                    continue  # it was stopped before its first evaluation
                 steps = [m["step"] / 1000 for m in metrics]
                 cost = [m.get("loss", np.nan) for m in metrics]
                 left.plot(steps, cost, lw=0.9, color=_COLOURS[1], alpha=0.7)

@@ -62,6 +62,11 @@ def test_its_layers_are_the_papers() -> None:
     assert network.trunk[0].in_features == 2 * network.acts.out_features
 
 
+def test_pictures_too_small_to_halve_five_times_are_refused() -> None:
+    with pytest.raises(vm.InputError, match="frame_size_px: expected at least 32"):
+        Yu2018QNetwork(24, 3, 5)
+
+
 def test_pooling_before_relu_changes_nothing() -> None:
     values = torch.randn(2, 3, 8, 8)
     relu, pool = nn.ReLU(), nn.MaxPool2d(2)

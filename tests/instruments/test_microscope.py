@@ -180,6 +180,21 @@ def test_views_of_one_batch_are_what_they_are_alone() -> None:
     assert difference.max() <= 1  # rounding
 
 
+def test_each_view_has_its_own_background() -> None:
+    glowing = OpticsConfig(contrast="fluorescence", density=1e-6, background=0.1)
+    views = [
+        replace(SMALL, optics=replace(glowing, background=share), sensor=DEEP)
+        for share in (0.1, 0.3)
+    ]
+    dim, bright = Microscope(views).pictures(np.array([0, 1]), np.zeros(2), None)
+    assert bright.mean() == pytest.approx(3 * dim.mean(), rel=1e-3)
+
+
+def test_positions_stay_within_the_drives_range() -> None:
+    drive = DriveConfig(first=0.0, last=10.0, fine_step=1.5)
+    assert MicroscopeConfig(drive=drive).positions.tolist() == [0, 1.5, 3, 4.5, 6, 7.5, 9]
+
+
 def test_large_requests_are_made_in_several_batches(monkeypatch) -> None:
     at = np.linspace(-5, 5, 7)
     whole = seen(SMALL, at)
@@ -214,6 +229,7 @@ def test_a_person_can_focus_it() -> None:
         (lambda: DriveConfig(fine_step=math.nan), "fine_step"),
         (lambda: MicroscopeConfig(size_px=0), "size_px: expected 16"),
         (lambda: SpecimenConfig(layers=0), "layers: expected 1"),
+        (lambda: SpecimenConfig(thickness_um=3.0), "layers: expected at least 2 to spread"),
         (lambda: SensorConfig(bits=17), "bits: expected 1 to 16"),
         (lambda: SensorConfig(electrons_at_white=0), "electrons_at_white"),
         (lambda: Microscope([]), "at least one view"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,8 +92,10 @@ def test_the_cut_off_is_two_apertures_over_the_wavelength() -> None:
     assert (transfer[frequency < 0.9 * cutoff] > 1e-2).all()
 
 
-def test_in_focus_the_transfer_is_that_of_the_books() -> None:
-    optics = sampled(0.2)
+@pytest.mark.parametrize("pixels_wider", [1.0, 1.99])
+def test_in_focus_the_transfer_is_that_of_the_books(pixels_wider: float) -> None:
+    plain = sampled(0.2)
+    optics = replace(plain, pixel_um=plain.pixel_um * pixels_wider)
     pupil = Pupil([optics], 512, CPU)
     transfer = pupil.transfer(torch.zeros(1, dtype=torch.long), torch.zeros(1))[0, 0].real.numpy()
     frequency = np.arange(257) / 512  # cycles per pixel
@@ -123,12 +126,17 @@ def test_phase_detail_is_seen_in_focus_and_keeps_the_mean() -> None:
 
 
 def test_views_keep_their_own_optics() -> None:
-    few, many = sampled(0.1), OpticsConfig(0.3, 0.5, 0.4)
+    few, many = sampled(0.1), OpticsConfig(0.3, 0.5, 0.3)
     together = Pupil([few, many], GRID, CPU)
     z = torch.tensor([5.0, 5.0])
     both = together.point_spread(torch.tensor([0, 1]), z)
     torch.testing.assert_close(both[0], spreads(few, [5.0])[0])
     torch.testing.assert_close(both[1], spreads(many, [5.0])[0])
+
+
+def test_pixels_so_small_that_the_picture_is_one_spot_are_refused() -> None:
+    with pytest.raises(vm.InputError, match=r"pixel_um: expected at least 0\.0688"):
+        Pupil([OpticsConfig(pixel_um=0.01)], GRID, CPU)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +147,7 @@ def test_views_keep_their_own_optics() -> None:
             "numerical_aperture: expected less than the index 1, got 1.1",
         ),
         ({"pixel_um": 0.0}, "pixel_um: expected 0.0001 to 10000, got 0"),
-        ({"pixel_um": 5.0}, r"at most wavelength / \(2 NA\) = 1.1, got 5"),
+        ({"pixel_um": 0.6}, r"at most wavelength / \(4 NA\) = 0.55, got 0.6"),
         ({"wavelength_um": -0.5}, "wavelength_um"),
         ({"index": 0.9}, "index: expected 1 to 4"),
         ({"spherical_waves": math.nan}, "spherical_waves"),

@@ -34,6 +34,7 @@ def settings(config: TrainConfig, buffer_size: int) -> dict[str, Any]:
     return {
         "learning_starts": config.warmup_steps,
         "gamma": agent.gamma,
+        "exploration_initial_eps": agent.epsilon,
         "exploration_final_eps": agent.epsilon_end,
         "exploration_fraction": agent.epsilon_steps / ENDLESS_STEPS,
         # It keeps each picture six times, with its history before and after the step.
@@ -50,7 +51,10 @@ def learn(
 ) -> Reached:
     """Train with stable-baselines3 until the first evaluation that is perfect, or the budget."""
     torch.set_num_threads(config.threads or torch.get_num_threads())
-    env = gym.make("visuomotor/Autofocus-v0", stack=stack, **to_plain(config.task))
+    plain = gym.make("visuomotor/Autofocus-v0", stack=stack, **to_plain(config.task))
+    # Ours learns rewards of order one, so theirs are too.
+    unit = config.agent.reward_unit
+    env = gym.wrappers.TransformReward(plain, lambda reward: float(reward) / unit)
     model = DQN("MultiInputPolicy", env, **settings)
     examining = _Examining(Examiner(config.task, stack, {}), _Greedy(model, config), config)
     with timed_evaluations() as evaluations:

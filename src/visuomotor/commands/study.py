@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -39,8 +40,9 @@ def command(
     """
     from rich.console import Console
 
-    from visuomotor.configs import from_pairs, from_plain, read_config_file
+    from visuomotor.configs import from_pairs, from_plain, read_config_file, to_plain
     from visuomotor.discovery import names_in
+    from visuomotor.results import read
     from visuomotor.studies.job import Job, results_file
 
     known = names_in("visuomotor.studies", "PARTS")
@@ -61,13 +63,16 @@ def command(
         settings = from_plain(study.CONFIG, read_config_file(config), str(config), base=settings)
     settings = from_plain(study.CONFIG, from_pairs(set), "--set", base=settings)
     results = out or results_file(name)
+    read(results)  # a broken file is refused before hours of training
+    words = ["visuomotor", "study", name, *(["--config", str(config)] if config else [])]
+    words += ["--set", *set] if set else []
     console = Console(highlight=False, stderr=json_output)
     job = Job(
         study=name,
         config=settings,
         runs=runs,
         results=results,
-        command=f"visuomotor study {name}",
+        command=shlex.join(words),
         say=lambda text: console.print(text, soft_wrap=True),
     )
     good = True
@@ -78,7 +83,7 @@ def command(
             study.PARTS[part](job)
     console.print(f"results: {results}", soft_wrap=True)
     if json_output:
-        print(json.dumps(json.loads(results.read_text(encoding="utf-8"))))
+        print(json.dumps([to_plain(row) for row in read(results)]))
     return 0 if good else 1
 
 

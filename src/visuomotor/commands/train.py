@@ -47,6 +47,8 @@ def command(
             raise InputError("train: --resume goes on as the run began; give it no other settings")
         run = Run.open(resume)
         asked = run.config()
+        if "others" in asked:
+            raise InputError(f"{resume}: a study's run; expected visuomotor study, which goes on")
         stack, digest = str(asked.pop("stack", "")), asked.pop("stack_digest", None)
         settings = train_config(asked, str(run.config_file))
     elif stack is None:

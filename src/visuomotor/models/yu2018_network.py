@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visuomotor.errors import InputError
+
 WIDTHS = (24, 48, 64, 100)
 HIDDEN = 256
+LEAST_PX = 32
 
 
 class Yu2018QNetwork(nn.Module):
@@ -23,6 +26,11 @@ class Yu2018QNetwork(nn.Module):
     def __init__(self, frame_size_px: int, history: int, actions: int) -> None:
         super().__init__()
         self.actions = actions
+        if frame_size_px < LEAST_PX:
+            raise InputError(
+                f"yu2018 network: frame_size_px: expected at least {LEAST_PX}, which halves five "
+                f"times, got {frame_size_px}"
+            )
         layers: list[nn.Module] = []
         width, side = history, frame_size_px
         for number, channels in enumerate(WIDTHS):

@@ -90,9 +90,16 @@ class Job:
         config: Mapping[str, Any] | None = None,
         seconds: float | None = None,
         note: str = "",
+        run: Run | None = None,
     ) -> Result:
-        """A row of this study, with the paper's number beside it where it gives one."""
-        paper = paper_numbers(self.study).get(metric, {}).get("value")
+        """A row of this study, with the paper's number beside it where it gives one.
+
+        run: what was trained; commit and machine are those it began with. Without one they are
+        those of now. ``config`` is the study's own, unless another is given.
+        """
+        paper = paper_numbers(self.study).get(metric.removeprefix("shipped."), {}).get("value")
+        now: dict[str, Any] = {"commit": commit(), "machine": machine()}
+        origin = now if run is None else run.provenance()
         return Result(
             metric=metric,
             paper=paper,
@@ -100,10 +107,10 @@ class Job:
             unit=unit,
             n=n,
             seeds=tuple(seeds),
-            config=dict(config or {}),
+            config=dict(to_plain(self.config) if config is None else config),
             command=f"{self.command} {part}".strip(),
-            commit=commit(),
-            machine=machine(),
+            commit=origin["commit"],
+            machine=origin["machine"],
             seconds=seconds,
             note=note,
         )

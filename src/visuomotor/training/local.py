@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -62,32 +63,31 @@ def train(
     else:
         rollout.reset(seed=config.seed)
     rows = trainer.standing.steps // config.cells
-    log = EpisodeLog(run.log_file, ROW, config.cells, at_least=rows)
-    collector = Collector(rollout, replay, log, frames)
-    collector.refill(rows)
-    standing = trainer.standing
-    clock = time.perf_counter() - standing.seconds
-    losses: dict[str, float] = {}
+    with closing(EpisodeLog(run.log_file, ROW, config.cells, at_least=rows)) as log, closing(run):
+        collector = Collector(rollout, replay, log, frames)
+        collector.refill(rows)
+        standing = trainer.standing
+        clock = time.perf_counter() - standing.seconds
+        losses: dict[str, float] = {}
 
-    while standing.steps < config.steps and standing.perfect_in_a_row <= config.patience:
-        collector.step()
-        standing.steps += config.cells
-        if standing.steps >= config.warmup_steps:
-            for _ in range(config.updates_per_row):
-                losses = _gradient_step(learner, replay, sampling_draws, config)
-        due = standing.steps // config.evaluate_every > standing.evaluations
-        if due or standing.steps >= config.steps:
-            metrics = examiner.examine(learner.policy(), standing)
-            standing.seconds = time.perf_counter() - clock
-            metrics = {"step": standing.steps, **metrics, **losses, "seconds": standing.seconds}
-            run.log(metrics)
-            if metrics["best"]:
-                save_best(run, learner, stack, standing)
-            log.sync()  # the checkpoint counts on its rows
-            trainer.save(run)
-            progress(metrics)
-    finish(run, standing)
-    log.close()
+        while standing.steps < config.steps and standing.perfect_in_a_row <= config.patience:
+            collector.step()
+            standing.steps += config.cells
+            if standing.steps >= config.warmup_steps:
+                for _ in range(config.updates_per_row):
+                    losses = _gradient_step(learner, replay, sampling_draws, config)
+            due = standing.steps // config.evaluate_every > standing.evaluations
+            if due or standing.steps >= config.steps:
+                metrics = examiner.examine(learner.policy(), standing)
+                standing.seconds = time.perf_counter() - clock
+                metrics = {"step": standing.steps, **metrics, **losses, "seconds": standing.seconds}
+                run.log(metrics)
+                if metrics["best"]:
+                    save_best(run, learner, stack, standing)
+                log.sync()  # the checkpoint counts on its rows
+                trainer.save(run)
+                progress(metrics)
+        finish(run, standing)
     return standing
 
 

@@ -77,4 +77,3 @@ def finish(run: Run, standing: Standing) -> None:
     """Say that the run is over, and how it stood: without clocks, so that equal runs end alike."""
     final = {key: value for key, value in asdict(standing).items() if key != "seconds"}
     write_atomically(run.path / "final.json", json.dumps(final, indent=2).encode())
-    run.close()

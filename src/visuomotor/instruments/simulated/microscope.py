@@ -36,7 +36,8 @@ from visuomotor.vision.focus import normalised_variance
 if TYPE_CHECKING:
     from visuomotor.instruments.simulated.microscope_instrument import MicroscopeInstrument
 
-TILT_SLICES = 7
+MAX_TILT_SLICES = 41
+"""Depths at which a tilted field is rendered, at most: half a depth of field apart."""
 BATCH_PIXELS = 4_000_000
 """Pixels of a rendered batch: pictures beyond it are made in several."""
 MIN_DETAIL = 1e-6
@@ -64,6 +65,11 @@ class SpecimenConfig:
 
     def __post_init__(self) -> None:
         check_range(self, thickness_um=(0, 1e6), tilt_um=(-1e6, 1e6), layers=(1, 1000))
+        if self.thickness_um > 0 and self.layers == 1:
+            raise InputError(
+                f"Specimen: layers: expected at least 2 to spread over a thickness_um of "
+                f"{self.thickness_um:g}, got 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class MicroscopeConfig:
     @property
     def positions(self) -> FloatArray:
         """(P,) the drive's positions, a fine step apart."""
-        count = round((self.drive.last - self.drive.first) / self.fine_step) + 1
+        count = int((self.drive.last - self.drive.first) / self.fine_step + 1e-6) + 1
         return self.drive.first + self.fine_step * np.arange(count, dtype=np.float64)
 
 
@@ -135,6 +141,8 @@ class Microscope:
         self.device = torch.device(device)
         self.pupil = Pupil([view.optics for view in self.views], self.grid_px, self.device)
         self.sensor = Sensor(first.sensor, self.size_px, self.size_px, self.device)
+        backgrounds = [view.optics.background for view in self.views]
+        self._backgrounds = torch.tensor(backgrounds, device=self.device)  # (V,)
         self._spectra = torch.stack([self._spectrum(view) for view in self.views])
         self._layer_depths = torch.stack([self.layer_depths_um(v.specimen) for v in self.views])
         self._slice_depths = torch.stack([self.slice_depths_um(v.specimen) for v in self.views])
@@ -171,10 +179,11 @@ class Microscope:
 
     def slice_depths_um(self, s: SpecimenConfig) -> Tensor:
         """(K,) depths at K places across a tilted field, (1,) where no view is tilted."""
-        if all(view.specimen.tilt_um == 0 for view in self.views):
+        steps = [2 * abs(v.specimen.tilt_um) / v.optics.depth_of_field_um for v in self.views]
+        if max(steps) == 0:
             return torch.zeros(1, device=self.device)
-        half = s.tilt_um / 2
-        return torch.linspace(-half, half, TILT_SLICES, device=self.device)
+        half, slices = s.tilt_um / 2, min(int(np.ceil(max(steps))) + 1, MAX_TILT_SLICES)
+        return torch.linspace(-half, half, slices, device=self.device)
 
     def transfer(self, view: Tensor, defocus_um: Tensor) -> Tensor:
         """(M, G, G / 2 + 1) from density to image, by contrast; view, defocus_um are (M,)."""
@@ -196,7 +205,7 @@ class Microscope:
             image = torch.fft.irfft2(spectrum, (self.grid_px, self.grid_px))
             margin = (self.grid_px - self.size_px) // 2
             images.append(image[:, margin : margin + self.size_px, margin : margin + self.size_px])
-        return self._with_background(self._blend(images)).clamp_min(0)
+        return self._with_background(self._blend(images), view).clamp_min(0)
 
     # ---- pictures
 
@@ -252,18 +261,19 @@ class Microscope:
 
     def _spectrum(self, view: MicroscopeConfig) -> Tensor:
         """(L, G, G / 2 + 1) of what each layer does to the light."""
-        density = self.specimen(view) * view.optics.density
+        density = self.specimen(view) * view.optics.strength
         if view.optics.contrast == "brightfield":
             density = 1 - torch.exp(-density)  # the light that is missing
         spectrum: Tensor = torch.fft.rfft2(density)
         return spectrum
 
-    def _with_background(self, image: Tensor) -> Tensor:
-        optics = self.views[0].optics
-        if optics.contrast == "brightfield":
+    def _with_background(self, image: Tensor, view: Tensor) -> Tensor:
+        contrast = self.views[0].optics.contrast
+        if contrast == "brightfield":
             return 1 - image
-        if optics.contrast == "fluorescence":
-            return optics.background + image
+        if contrast == "fluorescence":
+            dark: Tensor = self._backgrounds[view, None, None] + image
+            return dark
         phase: Tensor = 0.5 * (1 + image)  # half grey, darker and brighter
         return phase
 

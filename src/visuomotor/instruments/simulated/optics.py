@@ -18,6 +18,8 @@ from torch import Tensor
 from visuomotor.configs import check_range
 from visuomotor.errors import InputError
 
+MIN_PUPIL_RADIUS_PX = 4
+"""On the grid of spatial frequencies."""
 Contrast = Literal["brightfield", "fluorescence", "phase"]
 
 
@@ -35,9 +37,9 @@ class OpticsConfig:
     """Spherical aberration: Zernike polynomial 6 rho^4 - 6 rho^2 + 1 times this many waves. It is
     what makes the picture above focus differ from the one below."""
     contrast: Contrast = "brightfield"
-    density: float = 1.5
+    density: float | None = None
     """What density 1 of the specimen does: absorbance (natural logarithm), brightness over the
-    background, or phase in rad."""
+    background, or phase in rad. None: 1.5, 0.7 and 0.6 of these."""
     background: float = 0.03
     """Of fluorescence: brightness where nothing is."""
     condenser: float = 0.3
@@ -47,23 +49,29 @@ class OpticsConfig:
     def __post_init__(self) -> None:
         check_range(self, numerical_aperture=(0.001, 2), wavelength_um=(0.01, 100))
         check_range(self, pixel_um=(1e-4, 1e4), index=(1, 4), spherical_waves=(-100, 100))
-        check_range(self, density=(0, 100), background=(0, 10), condenser=(0, 1))
+        check_range(self, density=(1e-6, 100), background=(0, 10), condenser=(0, 1))
         if not self.numerical_aperture < self.index:
             raise InputError(
                 f"Optics: numerical_aperture: expected less than the index {self.index:g}, "
                 f"got {self.numerical_aperture:g}"
             )
-        if self.pixel_um > self.finest_pixel_um:
+        if self.pixel_um > self.widest_pixel_um:
             raise InputError(
-                f"Optics: pixel_um: expected at most wavelength / (2 NA) = "
-                f"{self.finest_pixel_um:.3g}, got {self.pixel_um:g}: such pixels are wider than "
-                f"the finest detail"
+                f"Optics: pixel_um: expected at most wavelength / (4 NA) = "
+                f"{self.widest_pixel_um:.3g}, got {self.pixel_um:g}: wider ones miss the finest "
+                f"detail"
             )
 
     @property
-    def finest_pixel_um(self) -> float:
-        """The widest pixel whose pictures still hold the whole pupil: lambda / (2 NA)."""
-        return self.wavelength_um / (2 * self.numerical_aperture)
+    def widest_pixel_um(self) -> float:
+        """Wavelength / (4 NA): two pixels to the finest detail that incoherent light carries."""
+        return self.wavelength_um / (4 * self.numerical_aperture)
+
+    @property
+    def strength(self) -> float:
+        """``density``, or what is usual for the contrast."""
+        usual = {"brightfield": 1.5, "fluorescence": 0.7, "phase": 0.6}
+        return usual[self.contrast] if self.density is None else self.density
 
     @property
     def depth_of_field_um(self) -> float:
@@ -75,7 +83,16 @@ class Pupil:
     """The pupils of V views on one grid of G x G pixels."""
 
     def __init__(self, optics: list[OpticsConfig], grid_px: int, device: torch.device) -> None:
+        """InputError where a pupil is so small on this grid that its phase cannot be drawn."""
         self.grid_px = grid_px
+        for one in optics:
+            radius_px = one.numerical_aperture * one.pixel_um / one.wavelength_um * grid_px
+            if radius_px < MIN_PUPIL_RADIUS_PX:
+                least = one.pixel_um * MIN_PUPIL_RADIUS_PX / radius_px
+                raise InputError(
+                    f"Optics: pixel_um: expected at least {least:.3g} for a picture of this size, "
+                    f"got {one.pixel_um:g}: the whole picture would be one blurred spot"
+                )
 
         def column(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
@@ -97,11 +114,15 @@ class Pupil:
         rho2: Tensor = (self._fy**2 + self._fx**2) / cutoff**2
         return rho2
 
+    def within(self, view: Tensor, defocus_um: Tensor) -> Tensor:
+        """(M,) the defocus that is rendered: never beyond the farthest."""
+        farthest = self.farthest_um[view]
+        return torch.clamp(defocus_um, -farthest, farthest)
+
     def waves(self, view: Tensor, defocus_um: Tensor) -> Tensor:
         """(M, G, G) phase over the pupil in waves: exact defocus (Born and Wolf, section 8.8, at
-        high aperture) and spherical aberration; 0 outside the pupil."""
-        farthest = self.farthest_um[view]
-        z = torch.clamp(defocus_um, -farthest, farthest)[:, None, None]
+        high aperture) and spherical aberration; that of the rim outside the pupil."""
+        z = self.within(view, defocus_um)[:, None, None]
         rho2 = self.rho2(view).clamp_max(1.0)
         index, aperture = self._index[view], self._aperture[view]
         axial = torch.sqrt(index**2 - aperture**2 * rho2) - index
@@ -134,10 +155,10 @@ class Pupil:
         half = self.grid_px // 2 + 1
         rho2 = self.rho2(view)[:, :, :half]
         waves = self.waves(view, defocus_um)[:, :, :half]
-        middle = self.waves(view, defocus_um)[:, :1, :1]
-        transfer = 2 * torch.cos(2 * math.pi * (waves - middle)) * (rho2 <= 1)
+        transfer = 2 * torch.cos(2 * math.pi * (waves - waves[:, :1, :1])) * (rho2 <= 1)
         slope_waves = (self._aperture**2 / (self._index * self._wavelength_um))[view]
-        walk = slope_waves * defocus_um[:, None, None] * self._condenser[view] * rho2.sqrt()
+        z = self.within(view, defocus_um)[:, None, None]
+        walk = slope_waves * z * self._condenser[view] * rho2.sqrt()
         transfer = transfer * torch.exp(-2 * (math.pi * walk).square())
         transfer[:, 0, 0] = 0.0  # the background is what it is
         return transfer * self._pixels()

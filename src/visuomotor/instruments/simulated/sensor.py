@@ -16,7 +16,7 @@ from visuomotor.configs import check_range
 
 @dataclass(frozen=True)
 class SensorConfig:
-    """Brightness 1 is white: the empty field of transmitted light, density 1 of fluorescence."""
+    """Brightness 1 is white: the empty field of transmitted light."""
 
     electrons_at_white: float = 10_000.0
     read_noise_e: float = 5.0

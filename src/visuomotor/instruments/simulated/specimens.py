@@ -1,58 +1,48 @@
 """What lies under a simulated microscope: procedural specimens, mixed with real pictures.
 
 A specimen is layers of density, before any optics: absorbance, fluorophore or optical path. Each
-kind is one public function of this file that paints a ``Scene``; ``kinds`` finds it by its name.
-Everything wraps round at the edges, because the optics work by Fourier transform.
+kind is one public function of this file, from a ``Scene`` to its density; ``kinds`` finds it by its
+name. Everything wraps round at the edges, because the optics work by Fourier transform.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft, spatial
 
 from visuomotor.configs import check_range
 from visuomotor.errors import InputError, nearest
-from visuomotor.types import FloatArray
 
-TEXTURES = (
-    "brick",
-    "cell",
-    "coffee",
-    "coins",
-    "grass",
-    "gravel",
-    "hubble_deep_field",
-    "immunohistochemistry",
-    "microaneurysms",
-    "retina",
+Array = NDArray[Any]
+Paint = Callable[[Array, Array, Array], Array]
+"""Density at offsets (down, right) in pixels from the middles of the objects of these numbers."""
+TEXTURES = (  # real pictures that scikit-image carries with it
+    "astronaut brick cell chelsea coffee coins grass gravel hubble_deep_field "
+    "immunohistochemistry microaneurysms retina stereo_motorcycle"
 )
-"""Real pictures that scikit-image carries with it."""
-Paint = Callable[[FloatArray, FloatArray], FloatArray]
-"""Density at offsets (down, right) in um from an object's middle."""
+CHUNK_PX = 200_000  # painted at once
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """What is on the stage.
-
-    density: (layers, size_px, size_px) float32, from 0; the 99.9th percentile of the sum over
-    layers is 1.
-    """
+    """What is on the stage."""
 
     kind: str
     density: NDArray[np.float32]
+    """(layers, size_px, size_px), from 0; the 99.9th percentile of the sum over layers is 1."""
 
 
 @dataclass(frozen=True)
-class _Size:
-    """How large a specimen is asked for."""
+class Scene:
+    """A periodic field to paint on: what ``specimen`` was asked for. Lengths in um are life's."""
 
     size_px: int
     pixel_um: float
@@ -63,237 +53,283 @@ class _Size:
     magnify: float
 
     def __post_init__(self) -> None:
-        seed = (0, 2**63 - 1)
-        check_range(self, size_px=(16, 16_384), pixel_um=(1e-6, 1e6), magnify=(1e-6, 1e6))
-        check_range(self, slide_seed=seed, field_seed=seed, layers=(1, 1000), texture=(0, 1))
+        check_range(self, size_px=(16, 16_384), layers=(1, 1000), texture=(0, 1))
+        lengths, seed = (1e-6, 1e6), (0, 2**63)
+        check_range(self, pixel_um=lengths, magnify=lengths, slide_seed=seed, field_seed=seed)
 
-
-class Scene:
-    """A periodic field to paint on. Lengths are in um of the real thing, times ``magnify``."""
-
-    def __init__(self, asked: _Size) -> None:
-        self.size_px = asked.size_px
-        self.layers = asked.layers
-        self.pixel_um = asked.pixel_um / asked.magnify
-        self.size_um = self.size_px * self.pixel_um
-        self.slide = np.random.default_rng([0, asked.slide_seed])
+    @functools.cached_property
+    def slide(self) -> np.random.Generator:
         """Draws what is the same all over the slide."""
-        self.field = np.random.default_rng([1, asked.slide_seed, asked.field_seed])
+        return np.random.default_rng([0, self.slide_seed])
+
+    @functools.cached_property
+    def field(self) -> np.random.Generator:
         """Draws what is where in this field."""
-        self.density = np.zeros((asked.layers, asked.size_px, asked.size_px))
+        return np.random.default_rng([1, self.slide_seed, self.field_seed])
 
-    def count(self, per_10000_um2: float) -> int:
-        """How many objects so dense a slide has here; at least two, at most ten thousand."""
-        mean = per_10000_um2 * self.size_um**2 / 1e4
-        return int(np.clip(self.field.poisson(mean), 2, 10_000))
+    def px(self, length_um: Any) -> Any:
+        """A length, or an array of them, in pixels."""
+        return length_um * (self.magnify / self.pixel_um)
 
-    def place(self) -> tuple[float, float, int]:
-        """Somewhere: down and right in um, and a layer."""
-        down, right = self.field.uniform(0, self.size_um, 2)
-        return down, right, int(self.field.integers(self.layers))
+    def places(self, apart_um: float, least: int = 2, keep_um: float = 0) -> Array:
+        """(N, 3) places this far apart on average, or 4 px: down and right in pixels, and a layer,
+        or between two. Those nearer than ``keep_um`` to an earlier one are left out."""
+        mean = min((self.size_px / self.px(apart_um)) ** 2, self.size_px**2 / 16)
+        at = self.field.uniform(0, self.size_px, (max(int(self.field.poisson(mean)), least), 2))
+        if keep_um > 0:
+            tree = spatial.cKDTree(at, boxsize=np.full(2, self.size_px))
+            near = min(self.px(keep_um), 0.4 * self.size_px)
+            at = np.delete(at, tree.query_pairs(near, output_type="ndarray")[:, 1], 0)
+        depth = self.field.uniform(-0.5, self.layers - 0.5, len(at)).clip(0, self.layers - 1)
+        return np.column_stack([at, depth])
 
-    def add(self, down: float, right: float, layer: int, reach: float, paint: Paint) -> None:
-        """Paint an object that ends within ``reach`` (um) of its middle, wrapped round."""
-        half = min(int(np.ceil(reach / self.pixel_um)) + 1, self.size_px // 2)
-        row, column = int(down / self.pixel_um), int(right / self.pixel_um)
-        rows, columns = np.arange(row - half, row + half), np.arange(column - half, column + half)
-        y = (rows + 0.5) * self.pixel_um - down
-        x = (columns + 0.5) * self.pixel_um - right
-        patch = paint(*np.meshgrid(y, x, indexing="ij"))
-        self.density[layer][np.ix_(rows % self.size_px, columns % self.size_px)] += patch
+    def groups(self, apart_um: float, mean: float) -> tuple[Array, Array]:
+        """For each member of groups of this mean size: the group's place and first member."""
+        start = self.places(apart_um, 3)
+        start[:, 2] = np.rint(start[:, 2])
+        members = np.minimum(self.field.geometric(1 / mean, len(start)), 60)
+        return np.repeat(start, members, 0), np.repeat(np.cumsum(members) - members, members)
 
-    def noise(self, scale_um: float) -> FloatArray:
-        """(size_px, size_px) smooth random field, mean 0, deviation 1, detail of this size."""
-        sigma = max(scale_um / self.pixel_um, 0.3)
-        frequency = np.hypot(
-            np.fft.fftfreq(self.size_px)[:, None], np.fft.rfftfreq(self.size_px)[None, :]
-        )
-        shape = np.exp(-2 * (np.pi * sigma * frequency) ** 2)
-        white = np.fft.rfft2(self.field.standard_normal((self.size_px, self.size_px)))
-        field = np.fft.irfft2(white * shape, (self.size_px, self.size_px))
-        field -= field.mean()
-        return np.asarray(field / max(float(field.std()), 1e-12))
+    def stamp(self, at: Array, reach_px: Any, paint: Paint) -> Array:
+        """(layers, size_px, size_px) objects at places (N, 3), none beyond its reach, wrapped.
+        Where they overlap, the highest counts. One between two layers is in both."""
+        canvas = np.zeros(self.layers * self.size_px**2, np.float32)
+        half = np.ceil(np.broadcast_to(reach_px, len(at))).clip(0, self.size_px).astype(int) + 1
+        order = np.argsort(-half, kind="stable")
+        while len(order):
+            window = np.arange(-half[order[0]], half[order[0]] + 1)
+            now, order = np.split(order, [max(1, CHUNK_PX // window.size**2)])
+            pixel = np.floor(at[now, :2, None]) + window  # (n, 2, window)
+            y, x = np.moveaxis((pixel + 0.5 - at[now, :2, None]).astype(np.float32), 1, 0)
+            patch = paint(y[:, :, None], x[:, None, :], now[:, None, None])
+            row, column = np.moveaxis(pixel.astype(int) % self.size_px, 1, 0)
+            low = np.floor(at[now, 2]).astype(int)
+            share = _single(at[now, 2] - low)
+            for layer, weight in ((low, 1 - share), (low + 1, share)):
+                some = weight > 0
+                index = (layer[some, None] * self.size_px + row[some])[..., None] * self.size_px
+                index = index + column[some, None]
+                part = _single(patch[some] * weight[some, None, None])
+                np.maximum.at(canvas, index.ravel(), part.ravel())
+        return canvas.reshape(self.layers, self.size_px, self.size_px)
 
-    def inside(self, distance_um: FloatArray) -> FloatArray:
-        """1 where the signed distance to an edge is negative, 0 beyond, one pixel in between."""
-        return np.clip(0.5 - distance_um / self.pixel_um, 0, 1)
+    def blobs(self, at: Array, long: Any, short: Any, turn: Any, bump: float, bowl: float) -> Array:
+        """(layers, size_px, size_px) ovals of these half axes in pixels, with bumpy outlines.
+        ``bowl``: how much denser their rim is than their middle, below 0 how much less."""
+        size, wave, dense = _single(self.field.uniform((0.75, 0, 0.6), (1.2, 6, 1), (len(at), 3))).T
+        long, short, turn = _single([long * size, short * size, turn + 0 * size])
+
+        def paint(y: Array, x: Array, i: Array) -> Array:
+            along, across = _turned(y, x, turn[i])
+            along, across = along / long[i], across / short[i]
+            around = np.arctan2(across, along)
+            outline = 1 + bump * (np.sin(2 * around + wave[i]) + np.sin(3 * around + 4 * wave[i]))
+            share = np.sqrt(along**2 + across**2) / outline
+            profile = 1 - max(bowl, 0) + bowl * share ** (4 if bowl > 0 else 1)
+            return np.asarray(dense[i] * profile * _inside((share - 1) * short[i]))
+
+        return self.stamp(at, long * (1 + 2 * bump), paint)
+
+    def rods(self, at: Array, turn: Array, half: Any, radius: Any, flat: float) -> Array:
+        """(layers, size_px, size_px) straight rods with round ends, of these half axes in pixels;
+        ``flat``: 0 is a tube, 1 a band."""
+        strength = _single(1 - 0.4 * self.field.random(len(at)) * (flat < 1))
+        half, radius = _single(half + 0 * turn), _single(np.maximum(radius, 0.6) + 0 * turn)
+
+        def paint(y: Array, x: Array, i: Array) -> Array:
+            along, across = _turned(y, x, _single(turn[i]))
+            distance = np.sqrt(np.maximum(np.abs(along) - half[i], 0) ** 2 + across**2)
+            tube = flat + (1 - flat) * np.sqrt((1 - (distance / radius[i]) ** 2).clip(0))
+            return np.asarray(strength[i] * tube * _inside(distance - radius[i]))
+
+        return self.stamp(at, half + radius, paint)
+
+    def noise(self, *parts: tuple[float, float], stretch: float = 1.0, turn: float = 0.0) -> Array:
+        """(size_px, size_px) smooth random field, mean 0: a sum of detail of (scale_um, deviation),
+        so many times longer in the direction ``turn`` (rad)."""
+        size, power = self.size_px, _single(0)
+        fy, fx = _single(fft.fftfreq(size))[:, None], _single(fft.rfftfreq(size))
+        along, across = _turned(fy, fx, _single(turn))
+        for scale_um, deviation in parts:
+            sigma = min(max(self.px(scale_um), 0.5), size / 6)
+            longer = min(stretch, size / 6 / sigma)
+            shape = np.exp(-((2 * np.pi * sigma) ** 2) * ((longer * along) ** 2 + across**2))
+            shape[0, 0] = 0
+            # Columns of the half spectrum, but the first, stand for two.
+            power = power + shape * (deviation * size) ** 2 / (2 * shape.sum() - shape[:, 0].sum())
+        white = fft.rfft2(self.field.standard_normal((size, size), np.float32))
+        return np.asarray(fft.irfft2(white * np.sqrt(power), (size, size)))
+
+    def grain(self, *parts: tuple[float, float]) -> Array:
+        """(layers, size_px, size_px) round 1, never below 0: noise, elsewhere in each layer."""
+        field = (1 + self.noise(*parts)).clip(0)
+        shifts = self.field.integers(self.size_px, size=(self.layers, 2))
+        return np.stack([np.roll(field, tuple(shift), (0, 1)) for shift in shifts])
+
+    def threads(self, width_um: float, turn: float, bend_um: float) -> Array:
+        """(size_px, size_px) noise of wavy streaks in the direction ``turn`` (rad), deviation 1."""
+        shifts = [self.noise((4 * bend_um, self.px(bend_um))) for _ in range(2)]
+        y, x = _single(np.mgrid[: self.size_px, : self.size_px] + np.stack(shifts))
+        field = self.noise((width_um, 1), stretch=14, turn=turn)
+        return _single(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP))
+
+    def dirt(self, apart_um: float, strength: float = 0.4) -> Array:
+        """(layers, size_px, size_px) specks, most of them small, none round, on a faint film."""
+        at = self.places(apart_um)
+        radius = self.px(0.15 * (1 + self.field.pareto(2, len(at))).clip(0, 12)).clip(0.7)
+        film = 0.02 * self.grain((6, 0.6), (0.2, 0.4)) / self.layers
+        return np.asarray(strength * (self.blobs(at, radius, radius, 0, 0.2, 0) + film))
 
 
-# ---- the kinds
+def stained_tissue(scene: Scene) -> Array:
+    """Pale cytoplasm, dark nuclei with a rim and chromatin grain, wavy stroma, gaps."""
+    radius_um, dark, pale, chromatin, stroma, gaps, apart = scene.slide.uniform(
+        (2.2, 0.6, 0.1, 0.2, -1.5, 1.2, 1.8), (3.8, 1.0, 0.3, 0.45, 0.8, 2.5, 2.6)
+    )
+    ahead = scene.slide.uniform(0, np.pi)
+    region = np.clip(3 * (scene.noise((14, 1)) + stroma) + 0.5, 0, 1)  # 1 is stroma
+    tissue = np.clip(4 * (gaps - scene.noise((9, 1), (0.8, 0.15))), 0, 1)
+    at = scene.places(apart * radius_um, 6, 1.9 * radius_um)
+    at = at[tissue[tuple(at[:, :2].astype(int).T)] > 0.5]
+    spindle = region[tuple(at[:, :2].astype(int).T)] > scene.field.random(len(at))
+    turn = np.where(spindle, ahead, 0) + scene.field.normal(0, np.where(spindle, 0.25, 3))
+    long, short = scene.px(radius_um * np.where(spindle, [[1.9], [0.6]], [[1.2], [0.95]]))
+    nuclei = dark * scene.blobs(at, long, short, turn, 0.05, 0.35)
+    nuclei *= scene.grain((0.3, chromatin), (0.8, chromatin))
+    streaks = 0.45 * region * scene.threads(0.35, ahead, 2)
+    body = pale * tissue * np.clip(1 + scene.noise((4, 0.25)) + streaks, 0.1, None) / scene.layers
+    body = body * scene.grain((0.25, 0.15), (0.7, 0.2)) * (1 - np.clip(nuclei, 0, 0.7))
+    return np.asarray(nuclei + body + scene.dirt(30, 0.2))
 
 
-def stained_tissue(scene: Scene) -> None:
-    """Pale cell bodies side by side, dark grainy nuclei, streaks of stroma."""
-    body_um, nucleus_share = scene.slide.uniform(7, 11), scene.slide.uniform(0.35, 0.5)
-    pale, dark = scene.slide.uniform(0.12, 0.3), scene.slide.uniform(0.6, 0.9)
-    for _ in range(scene.count(scene.slide.uniform(35, 60))):
-        down, right, layer = scene.place()
-        long = body_um * scene.field.uniform(0.7, 1.2)
-        radius = _ellipse(scene, scene.field.uniform(0.6, 1.0))
-
-        def cell(y: FloatArray, x: FloatArray, long: float = long, r: Paint = radius) -> FloatArray:
-            distance = r(y, x)
-            rim = np.exp(-(((distance - nucleus_share * long) / 0.6) ** 2))
-            nucleus = scene.inside(distance - nucleus_share * long)
-            return pale * scene.inside(distance - long) + dark * nucleus + 0.25 * dark * rim
-
-        scene.add(down, right, layer, 1.1 * long, cell)
-    grain = 1 + 0.3 * scene.noise(0.5) + 0.25 * scene.noise(1.2)
-    streaks = np.exp(-((scene.noise(6) / 0.12) ** 2)) * scene.slide.uniform(0.1, 0.35)
-    scene.density *= np.clip(grain, 0.1, None)
-    scene.density[scene.layers // 2] += streaks * np.clip(grain, 0, None)
-    scene.density += (0.08 + 0.03 * scene.noise(25)).clip(0) / scene.layers
-
-
-def bacteria_smear(scene: Scene) -> None:
+def bacteria_smear(scene: Scene) -> Array:
     """Rods alone, in chains and in clumps on a nearly empty ground, with a little debris."""
-    length_um, width_um = scene.slide.uniform(1.5, 4), scene.slide.uniform(0.5, 0.9)
-    chain, spread_um = scene.slide.integers(1, 6), scene.slide.uniform(2, 9)
-    for _ in range(scene.count(scene.slide.uniform(60, 160)) // 3 + 2):
-        down, right, layer = scene.place()
-        turn = scene.field.uniform(0, np.pi)
-        for link in range(int(scene.field.integers(1, chain + 3))):
-            if link and scene.field.random() < 0.4:  # a clump rather than a chain
-                down, right = np.array([down, right]) + scene.field.normal(0, spread_um, 2)
-                turn = scene.field.uniform(0, np.pi)
-            else:
-                turn += scene.field.normal(0, 0.25)
-                down, right = down + length_um * np.sin(turn), right + length_um * np.cos(turn)
-            half = 0.5 * length_um * scene.field.uniform(0.7, 1.2)
-            strength = scene.field.uniform(0.7, 1.0)
-
-            def rod(
-                y: FloatArray,
-                x: FloatArray,
-                half: float = half,
-                turn: float = turn,
-                strength: float = strength,
-            ) -> FloatArray:
-                along, across = _turned(y, x, turn)
-                beyond = np.maximum(np.abs(along) - half, 0)
-                distance = np.hypot(beyond, across) - width_um / 2
-                return strength * scene.inside(distance) * (1 - 0.3 * np.cos(6 * along / half))
-
-            scene.add(down % scene.size_um, right % scene.size_um, layer, 2 * length_um, rod)
-    _debris(scene, 12, 0.6)
-    scene.density += 0.03 * np.abs(scene.noise(8)) / scene.layers
+    long_um, wide_um, apart_um, chained, mean = scene.slide.uniform(
+        (0.2, 0.5, 9, 0, 2), (3.5, 0.9, 24, 1, 9)
+    )
+    at, first = scene.groups(apart_um, mean)
+    wander = np.cumsum(scene.field.normal(0, 0.3, len(at)))
+    aside = scene.field.normal(0, 1, at.shape)
+    chain = scene.field.random(len(at))[first] < chained
+    turn = scene.field.uniform(0, 2 * np.pi, len(at))[first]
+    turn += np.where(chain, wander - wander[first], 0.8 * aside[:, 2])
+    path = scene.px(long_um + 1.1 * wide_um) * np.stack([np.sin(turn), np.cos(turn)], -1)
+    path = np.cumsum(path, 0) - np.cumsum(path, 0)[first]
+    clump = scene.px(np.sqrt(mean * (long_um + wide_um) * wide_um) / 2) * aside[:, :2]
+    at[:, :2] += np.where(chain[:, None], path, clump)
+    half = scene.px(0.5 * long_um) * scene.field.uniform(0.6, 1.3, len(at))
+    rods = scene.rods(at, turn, half, scene.px(0.5 * wide_um), 0.7)
+    return np.asarray(rods * scene.grain((0.15, 0.15), (0.4, 0.15)) + scene.dirt(12))
 
 
-def fluorescent_cells(scene: Scene) -> None:
-    """Bright nuclei in dim cell bodies with bright puncta, on a dark ground."""
-    body_um, nucleus_um = scene.slide.uniform(10, 16), scene.slide.uniform(4, 6)
-    puncta, puncta_um = int(scene.slide.integers(8, 30)), scene.slide.uniform(0.25, 0.5)
-    for _ in range(scene.count(scene.slide.uniform(8, 16))):
-        down, right, layer = scene.place()
-        shape, waves = _ellipse(scene, scene.field.uniform(0.6, 1.0)), scene.field.uniform(0, 6, 3)
-
-        def cell(
-            y: FloatArray, x: FloatArray, r: Paint = shape, waves: FloatArray = waves
-        ) -> FloatArray:
-            distance, angle = r(y, x), np.arctan2(y, x)
-            ragged = np.ones_like(angle)
-            for lobes, wave in enumerate(waves, start=2):
-                ragged += 0.12 * np.sin(lobes * angle + wave)
-            body = 0.25 * np.exp(-((distance / (0.75 * body_um * ragged)) ** 4))
-            return body + 0.6 * scene.inside(distance - nucleus_um)
-
-        scene.add(down, right, layer, 1.5 * body_um, cell)
-        for _ in range(puncta):
-            y, x = np.array([down, right]) + scene.field.normal(0, 0.4 * body_um, 2)
-            spot = _spot(puncta_um * scene.field.uniform(0.7, 1.5), scene.field.uniform(0.4, 1))
-            scene.add(y % scene.size_um, x % scene.size_um, layer, 4 * puncta_um, spot)
-    scene.density *= np.clip(1 + 0.25 * scene.noise(0.4) + 0.2 * scene.noise(1.5), 0.05, None)
+def fluorescent_cells(scene: Scene) -> Array:
+    """Bright nuclei and dimmer cell bodies with threads and bright puncta, on a dark ground."""
+    body_um, nucleus_um, apart, thready, spot_um, puncta = scene.slide.uniform(
+        (8, 3.2, 1.2, 0, 0.15, 6), (15, 5, 2.2, 0.8, 0.4, 60)
+    )
+    shares, ahead = scene.slide.dirichlet((2, 1, 1)), scene.slide.uniform(0, np.pi)
+    at = scene.places(apart * body_um, 2, 2.4 * nucleus_um)
+    turn, ratio = scene.field.uniform((0, 0.65), (6, 1), (len(at), 2)).T
+    reach, long = scene.px(body_um), scene.px(nucleus_um)
+    mesh = 1 + thready * (1.6 * np.exp(-((scene.threads(0.25, ahead, 2) / 0.5) ** 2)) - 1)
+    bodies = scene.blobs(at, reach, ratio * reach, turn, 0.12, -0.8) * mesh
+    nuclei = scene.blobs(at, long, ratio * long, turn, 0.02, 0.2)
+    nuclei *= 1 - 0.6 * (scene.noise((0.6, 1)) > 1.7)  # nucleoli
+    owner = np.repeat(np.arange(len(at)), scene.field.poisson(puncta, len(at)))
+    spots = at[owner] + scene.field.normal(0, 0.4 * reach, (len(owner), 3)) * (1, 1, 0)
+    radius = (scene.px(spot_um) * scene.field.uniform(0.7, 1.6, len(owner))).clip(0.6)
+    spots_seen = scene.blobs(spots, radius, radius, 0, 0.1, -0.5)
+    seen = (0.2 + shares[0]) * nuclei + (0.03 + shares[1]) * bodies
+    seen = seen * scene.grain((0.25, 0.2), (0.6, 0.25)) + (0.2 + 1.5 * shares[2]) * spots_seen
+    return np.asarray(seen + scene.dirt(30, 0.1))
 
 
-def beads(scene: Scene) -> None:
-    """Small spheres of one or two sizes, some in pairs and heaps, at all depths."""
-    sizes = scene.slide.uniform(0.4, 2.5, 2)
-    second = scene.slide.uniform(0, 0.4)
-    for _ in range(scene.count(scene.slide.uniform(30, 90))):
-        down, right, layer = scene.place()
-        for _ in range(1 + int(scene.field.geometric(0.7) > 1)):
-            radius = sizes[int(scene.field.random() < second)]
-
-            def ball(y: FloatArray, x: FloatArray, radius: float = radius) -> FloatArray:
-                chord = np.sqrt(np.clip(1 - (y**2 + x**2) / radius**2, 0, None))
-                return (0.3 + 0.7 * chord) * scene.inside(np.hypot(y, x) - radius)
-
-            scene.add(down, right, layer, 1.2 * radius, ball)
-            turn = scene.field.uniform(0, 2 * np.pi)
-            down = (down + 2 * radius * np.sin(turn)) % scene.size_um
-            right = (right + 2 * radius * np.cos(turn)) % scene.size_um
-    scene.density += 0.02 * np.abs(scene.noise(1.0)) / scene.layers
+def beads(scene: Scene) -> Array:
+    """Spheres of one or two sizes, alone and in heaps, each in its layer."""
+    sizes_um = np.exp(scene.slide.uniform(np.log(0.2), np.log(2.2), 2))
+    second, apart, mean, flat = scene.slide.uniform((0, 5, 1, 0), (0.5, 12, 6, 0.9))
+    at, first = scene.groups(apart * np.sqrt(sizes_um.max()), mean)
+    rows, columns = np.mgrid[-5:6, -5:6].reshape(2, -1)
+    lattice = columns + rows / 2 + 1j * rows * np.sqrt(0.75)  # close-packed
+    shift = lattice[np.argsort(np.abs(lattice), kind="stable")][np.arange(len(at)) - first]
+    shift = shift * np.exp(1j * scene.field.uniform(0, 6, len(at))[first])
+    radius = scene.px(sizes_um[(scene.field.random(len(at))[first] < second).astype(int)])
+    at += np.stack([shift.imag, shift.real, 0 * radius], -1) * 2.03 * radius[:, None]
+    balls = scene.rods(at, 0 * radius, 0, radius, flat)
+    return np.asarray(balls * scene.grain((0.12, 0.1)) + scene.dirt(12))
 
 
-def fibres(scene: Scene) -> None:
-    """Curved filaments, thick and thin, that cross and climb through the layers."""
-    thin_um, thick_um = scene.slide.uniform(0.3, 0.6), scene.slide.uniform(1.0, 2.2)
-    bend, share = scene.slide.uniform(0.03, 0.12), scene.slide.uniform(0.1, 0.4)
-    for _ in range(max(3, scene.count(scene.slide.uniform(6, 14)))):
-        down, right, layer = scene.place()
-        width = thick_um if scene.field.random() < share else thin_um
-        turn, strength = scene.field.uniform(0, 2 * np.pi), scene.field.uniform(0.5, 1)
-        depth, climb = float(layer), scene.field.normal(0, 0.01 * scene.layers)
-        spot = _spot(width, strength * 0.5 * max(scene.pixel_um, 0.5 * width) / width)
-        stride = max(scene.pixel_um, 0.5 * width)
-        for _ in range(int(min(scene.field.uniform(0.4, 1.4) * scene.size_um / stride, 4000))):
-            down, right = down + stride * np.sin(turn), right + stride * np.cos(turn)
-            turn += scene.field.normal(0, bend * np.sqrt(stride))
-            depth += climb
-            at = int(np.clip(round(depth), 0, scene.layers - 1))
-            scene.add(down % scene.size_um, right % scene.size_um, at, 3 * width, spot)
-    scene.density *= np.clip(1 + 0.2 * scene.noise(0.6), 0.1, None)
-    scene.density += 0.02 * np.abs(scene.noise(4)) / scene.layers
+def fibres(scene: Scene) -> Array:
+    """Curved filaments from thick to thin, that cross and climb through the layers."""
+    width_um, apart_um, bend, spread, climb = scene.slide.uniform(
+        (0.4, 7, 0.01, 0.1, 0.2), (1.2, 18, 0.1, 1.6, 1.5)
+    )
+    at, ahead = scene.places(max(apart_um, 18 / scene.px(1)), 4), scene.slide.uniform(0, np.pi)
+    one, top = (len(at), 1), scene.layers - 1
+    width = scene.px(width_um / 2) * scene.field.lognormal(0, 0.6, one).clip(0.2, 4)
+    step = np.maximum(width, 3.0)
+    along = step * np.arange(scene.size_px // 2)
+    here = along < scene.size_px * scene.field.uniform(0.3, 1.3, one)
+    curve = np.cumsum(scene.field.normal(0, 1, along.shape), 1)
+    turn = ahead + scene.field.uniform(-spread, spread, one) + bend * step**0.5 * curve
+    y, x = np.cumsum(step * np.stack([np.sin(turn), np.cos(turn)]), 2) + at.T[:2, :, None]
+    # Up and down between the lowest and the highest layer.
+    rise = climb * scene.field.normal(0, 1, one) * top / scene.size_px
+    depth = top - np.abs((at[:, 2:] + rise * along) % max(2 * top, 1) - top)
+    half, radius = 0.6 * step + 0 * curve, width * (1 + 0.1 * np.sin(curve))
+    tubes = scene.rods(
+        np.stack([y, x, depth], -1)[here], turn[here], half[here], radius[here], 0.45
+    )
+    return np.asarray(tubes * scene.grain((0.15, 0.15), (0.5, 0.15)) + scene.dirt(12))
 
 
-def grid(scene: Scene) -> None:
-    """A calibration grid: fine lines, every fifth thicker, scratched and dusty."""
-    lines = 5 * int(scene.slide.integers(2, 5))  # whole periods, so that it wraps
-    width = scene.slide.uniform(0.08, 0.2)
-    place = np.arange(scene.size_px) / scene.size_px * lines + scene.field.uniform(0, lines)
-    near = np.abs(place - np.round(place)) * scene.size_um / lines  # um to the nearest line
-    fifth = np.round(place) % 5 == 0
-    line = scene.inside(near - (0.5 + 0.35 * fifth) * width * scene.size_um / lines)
-    scene.density[scene.layers // 2] += np.maximum(line[:, None], line[None, :])
-    scene.density *= np.clip(1 + 0.08 * scene.noise(0.5) + 0.1 * scene.noise(10), 0, None)
-    _debris(scene, 15, 0.8)
-    scene.density += 0.02 * np.abs(scene.noise(0.7)) / scene.layers
+def grid(scene: Scene) -> Array:
+    """A stage micrometer: crossed fine lines, every fifth thicker, worn, scratched and dusty."""
+    pitch_um, line, wear, scored = scene.slide.uniform((2.5, 0.04, -3.5, 0), (9, 0.2, -2, 0.6))
+    # Whole numbers of lines both ways, so that it wraps.
+    lines = 5 * max(round(scene.size_px / max(scene.px(pitch_um), 7) / 5), 1)
+    y, x = (np.mgrid[: scene.size_px, : scene.size_px] + 0.5) / scene.size_px
+    offset, spacing = scene.field.uniform(0, lines, 2), scene.size_px / lines
+    ragged, marks = scene.noise((0.2, 0.15), (0.6, 0.15)), 0 * x
+    for place in (lines * x + offset[0], lines * y + offset[1]):
+        thick = max(line * spacing, 1.2) * np.where(np.round(place) % 5 == 0, 0.8, 0.5) + ragged
+        marks = np.maximum(marks, _inside(np.abs(place - np.round(place)) * spacing - thick))
+    marks *= np.where(scene.noise((0.4, 1), (3, 0.7)) < wear, 0.15, 1)
+    scratch = np.abs(scene.threads(1.5, offset[0], 6) - 1.5) < 0.04
+    density = scene.dirt(9, 0.7)
+    density[scene.layers // 2] += marks + scored * scratch * (scene.noise((8, 1)) > 0.5)
+    return np.asarray(density * scene.grain((0.2, 0.08), (2, 0.06)))
 
 
-def circuit(scene: Scene) -> None:
-    """Straight tracks with bends, pads and holes, as on a circuit board, with rough copper."""
-    pitch = scene.size_um / int(scene.slide.integers(10, 18))
-    width = pitch * scene.slide.uniform(0.25, 0.45)
-    for _ in range(max(8, scene.count(1e4 * 0.25 / pitch**2))):
-        down, right, layer = scene.place()
-        y, x = np.round(np.array([down, right]) / pitch) * pitch
-        upright, length = scene.field.random() < 0.5, pitch * scene.field.integers(1, 6)
-
-        def track(
-            y: FloatArray, x: FloatArray, upright: bool = upright, length: float = length
-        ) -> FloatArray:
-            along, across = (y, x) if upright else (x, y)
-            edge = np.maximum(np.abs(along) - length / 2, np.abs(across) - width / 2)
-            return 0.6 * scene.inside(edge)
-
-        def pad(y: FloatArray, x: FloatArray) -> FloatArray:
-            r = np.hypot(y, x)
-            return 0.9 * scene.inside(r - 0.9 * width) - 0.8 * scene.inside(r - 0.45 * width)
-
-        scene.add(y % scene.size_um, x % scene.size_um, layer, length, track)
-        if scene.field.random() < 0.4:
-            scene.add(y % scene.size_um, x % scene.size_um, layer, width, pad)
-    np.clip(scene.density, 0, 1, out=scene.density)
-    rough = np.clip(1 + 0.2 * scene.noise(0.02 * pitch) + 0.15 * scene.noise(0.1 * pitch), 0, None)
-    scene.density = (scene.density + 0.15 / scene.layers) * rough
-
-
-# ---- by name
+def circuit(scene: Scene) -> Array:
+    """Buses of tracks with bends, ring pads and raised parts, as on a circuit board."""
+    pitch_um, share, most, weave = scene.slide.uniform((2, 0.3, 1, 0.02), (4, 0.6, 6, 0.12))
+    cells = max(round(scene.size_px / max(scene.px(pitch_um), 6)), 3)  # whole, so that it wraps
+    pitch = scene.size_px / cells
+    start = scene.places(7 * pitch / scene.px(1), 3)[:, None, None, :2] // pitch  # (bus, 1, 1, 2)
+    aim = scene.field.choice([-1, 1], start.shape)
+    leg = np.array([(1, 0), (1, 1), (0, 1)])[scene.field.integers(0, 3, (len(start), 1, 5))] * aim
+    leg = leg * scene.field.integers(1, 6, (len(start), 1, 5, 1))
+    # The tracks of a bus, (bus, track, 1, 2), keep their distance round every bend.
+    start = start + aim * (1, -1) * np.arange(int(most))[:, None, None]
+    middle, leg = np.broadcast_arrays(start + np.cumsum(leg, 2) - leg / 2, leg)
+    middle, leg = middle.reshape(-1, 2) * pitch, leg.reshape(-1, 2) * pitch / 2
+    ring = np.insert(start.reshape(-1, 2) * pitch, 2, 0, 1)
+    turn, half = np.arctan2(*leg.T), np.hypot(*leg.T)
+    copper = scene.rods(np.insert(middle, 2, 0, 1), turn, half, share * pitch / 2, 1)
+    pads, holes = (scene.rods(ring, 0 * ring[:, 0], 0, r * pitch, 1) for r in (0.5, 0.22))
+    body = np.floor(scene.places(20 * pitch / scene.px(1), 1))  # parts of several heights
+    chips = scene.rods(body, np.pi / 2 * scene.field.integers(0, 2, len(body)), 2 * pitch, pitch, 1)
+    thread = np.sin(2 * np.pi * cells * (np.arange(scene.size_px) + 0.5) / scene.size_px)
+    board = (0.12 + weave * thread[:, None] * thread * (1 + scene.noise((4, 0.3)))) / scene.layers
+    density = np.maximum(0.6 * np.maximum(copper, pads) - 0.4 * holes, chips) + board
+    return np.asarray(density * scene.grain((0.2, 0.15), (0.6, 0.12)) + scene.dirt(12))
 
 
 def kinds() -> list[str]:
     """Every kind of specimen by name, in the order of the file."""
-    return list(_kinds())
+    own = {name: f for name, f in globals().items() if inspect.isfunction(f) and name[0] != "_"}
+    return [name for name, f in own.items() if list(f.__annotations__)[:1] == ["scene"]]
 
 
 def specimen(
@@ -309,97 +345,56 @@ def specimen(
     """A field of a slide, the same for the same seeds.
 
     pixel_um: size of a pixel on the specimen. slide_seed: what is the same all over the slide;
-    field_seed: which field of it. texture: share of a real picture in the density, 0 to 1.
-    magnify: how many times larger than life things are. InputError for what cannot be.
+    field_seed: which field of it. texture: share of a real picture, 0 to 1. magnify: how many times
+    larger than life things are. InputError for what cannot be.
     """
-    known = _kinds()
-    if kind not in known:
-        raise InputError(f"specimen {kind!r} is not known; {nearest(kind, known)}")
-    asked = _Size(size_px, pixel_um, slide_seed, field_seed, layers, texture, magnify)
-    scene = Scene(asked)
-    known[kind](scene)
-    density = _scaled(np.clip(scene.density, 0, None))
+    if kind not in kinds():
+        raise InputError(f"specimen {kind!r} is not known; {nearest(kind, kinds())}")
+    scene = Scene(size_px, pixel_um, slide_seed, field_seed, layers, texture, magnify)
+    density = _scaled(globals()[kind](scene).clip(0)) * (1 - texture)
     if texture > 0:
-        mixed = (1 - texture) * density
-        mixed[layers // 2] += texture * _real_texture(scene)
-        density = _scaled(mixed)
+        density = _scaled(density + texture * _real_texture(scene))
     return Specimen(kind, density.astype(np.float32))
 
 
-def _kinds() -> dict[str, Callable[[Scene], None]]:
-    return {
-        name: function
-        for name, function in vars(sys.modules[__name__]).items()
-        if inspect.isfunction(function)
-        and function.__module__ == __name__
-        and not name.startswith("_")
-        and list(inspect.signature(function).parameters) == ["scene"]
-    }
+def _scaled(density: Array) -> Array:
+    return density / (float(np.percentile(density.sum(0), 99.9)) or 1.0)  # nothing stays nothing
 
 
-# ---- what kinds share
+def _single(values: Any) -> Array:
+    return np.asarray(values, np.float32)
 
 
-def _scaled(density: FloatArray) -> FloatArray:
-    white = float(np.percentile(density.sum(0), 99.9))
-    return density / white if white > 0 else density
+def _inside(distance_px: Array) -> Array:
+    """1 where the signed distance to an edge is negative, 0 beyond, one pixel in between."""
+    return np.asarray(np.clip(0.5 - distance_px, 0, 1))
 
 
-def _turned(y: FloatArray, x: FloatArray, turn: float) -> tuple[FloatArray, FloatArray]:
+def _turned(y: Array, x: Array, turn: Any) -> tuple[Array, Array]:
     """Along and across a direction."""
     return x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
 
 
-def _ellipse(scene: Scene, ratio: float) -> Paint:
-    """Distance from the middle, stretched across a random direction."""
-    turn = scene.field.uniform(0, np.pi)
-
-    def radius(y: FloatArray, x: FloatArray) -> FloatArray:
-        along, across = _turned(y, x, turn)
-        return np.asarray(np.hypot(along, across / ratio))
-
-    return radius
-
-
-def _spot(sigma_um: float, strength: float) -> Paint:
-    def spot(y: FloatArray, x: FloatArray) -> FloatArray:
-        return np.asarray(strength * np.exp(-(y**2 + x**2) / (2 * (0.6 * sigma_um) ** 2)))
-
-    return spot
-
-
-def _debris(scene: Scene, per_10000_um2: float, strength: float) -> None:
-    """Specks of dust of all sizes."""
-    for _ in range(scene.count(per_10000_um2)):
-        down, right, layer = scene.place()
-        size = 0.25 * scene.field.pareto(2.5) + 0.2
-        spot = _spot(min(size, 3.0), strength * scene.field.uniform(0.2, 1))
-        scene.add(down, right, layer, 3 * min(size, 3.0), spot)
-
-
-def _real_texture(scene: Scene) -> FloatArray:
-    """(size_px, size_px) dark parts of a real picture as density, mirrored so that it wraps."""
-    picture = _picture(TEXTURES[int(scene.slide.integers(len(TEXTURES)))])
-    side = min(*picture.shape, 2 * scene.size_px)
-    side = int(scene.field.integers(side // 2, side + 1))
-    row = int(scene.field.integers(0, picture.shape[0] - side + 1))
-    column = int(scene.field.integers(0, picture.shape[1] - side + 1))
-    half = -(-scene.size_px // 2)
-    crop = cv2.resize(
-        picture[row : row + side, column : column + side],
-        (half, half),
-        interpolation=cv2.INTER_AREA if side >= half else cv2.INTER_LINEAR,
-    )
+def _real_texture(scene: Scene) -> Array:
+    """(layers, size_px, size_px) a real picture as density, mirrored so that it wraps, on a sheet
+    that rises and falls through the layers."""
+    picture = _picture(str(scene.slide.choice(TEXTURES.split())))
+    half, longest = -(-scene.size_px // 2), min(picture.shape)
+    side = int(scene.field.integers(min(half, longest), min(2 * half, longest) + 1))
+    row, column = (int(scene.field.integers(length - side + 1)) for length in picture.shape)
+    crop: Array = picture[row : row + side, column : column + side]
+    crop = _single(cv2.resize(crop, (half, half), interpolation=cv2.INTER_AREA))
     whole = np.block([[crop, crop[:, ::-1]], [crop[::-1], crop[::-1, ::-1]]])
-    dark = whole.max() - whole[: scene.size_px, : scene.size_px].astype(np.float64)
-    return np.asarray(dark / max(float(np.percentile(dark, 99.9)), 1e-12))
+    height = (scene.noise((20, 0.25)) + 0.5).clip(0, 1) * (scene.layers - 1)
+    share = (1 - np.abs(height - np.arange(scene.layers)[:, None, None])).clip(0)
+    return _scaled(share * (whole - whole.min())[: scene.size_px, : scene.size_px])
 
 
-@functools.lru_cache(maxsize=len(TEXTURES))
+@functools.lru_cache(maxsize=16)
 def _picture(name: str) -> NDArray[np.float32]:
-    """A grey picture of scikit-image's."""
+    """A grey picture of scikit-image's, 0 to 1."""
     from skimage import color, data
 
-    picture = getattr(data, name)()
-    gray = color.rgb2gray(picture[..., :3]) if picture.ndim == 3 else picture / 255.0
-    return np.ascontiguousarray(gray, np.float32)
+    made = getattr(data, name)()
+    picture = made[0] if isinstance(made, tuple) else made
+    return _single(color.rgb2gray(picture[..., :3]) if picture.ndim == 3 else picture / 255.0)

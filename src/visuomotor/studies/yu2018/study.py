@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from visuomotor.checkpoint import load_checkpoint
 from visuomotor.configs import from_plain, to_plain
 from visuomotor.errors import InputError
 from visuomotor.evaluate import Summary, evaluate, summarise
@@ -24,14 +25,14 @@ from visuomotor.instruments.simulated.microscope import (
     SpecimenConfig,
 )
 from visuomotor.instruments.simulated.optics import OpticsConfig
-from visuomotor.results import Result
+from visuomotor.results import Result, Value
 from visuomotor.runs import Run
 from visuomotor.studies.job import Clock, Job, Trained, middle_and_worst
 from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig
 from visuomotor.tasks.discrete_search import moves_to_focus
 from visuomotor.training.config import TrainConfig, train_config
 from visuomotor.training.examining import focus_env, prepare
-from visuomotor.zoo import load_policy, names
+from visuomotor.zoo import load_policy, names, path_of
 
 NAME = "yu2018"
 EXP1_RANGE_RAD = (30.0, 69.0)
@@ -66,15 +67,19 @@ class StudyConfig:
     microscope: MicroscopeConfig = field(
         default_factory=lambda: MicroscopeConfig(
             specimen=SpecimenConfig("stained_tissue", slide_seed=1, magnify=2.0),
-            optics=OpticsConfig(0.1, 0.55, 2.0, spherical_waves=0.2),
+            optics=OpticsConfig(0.1, 0.55, 1.3, spherical_waves=0.2),
             # A fine drive of 0.2 mm a turn: 31.8 um for each radian of its knob.
             drive=DriveConfig("rad", 31.8, 10.2, 89.7, 49.6, 0.3),
-            size_px=192,
+            size_px=256,
         )
     )
     """The view of experiments 1 and 2, over the range of experiment 2."""
 
     def __post_init__(self) -> None:
+        for name in ("seeds", "unguided_seeds"):
+            seeds = getattr(self, name)
+            if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+                raise InputError(f"{name}: expected different numbers from 0, got {list(seeds)}")
         if self.study != NAME:
             raise InputError(f"study: expected a config of {NAME}, got one of {self.study!r}")
 
@@ -165,44 +170,55 @@ def exp1_unguided(job: Job) -> None:
 def exp1_paper(job: Job) -> None:
     """Experiment 1 with the paper's network and numbers: 100K time steps, one seed."""
     stack = exp1_view(job.config)
-    _checked(stack, EXP1_POSITIONS)
+    job.keep(_fact_rows(job, "exp1_paper", _checked(stack, EXP1_POSITIONS), "exp1_paper"))
     config = train_config({"seed": job.config.seeds[0]}, NAME, "paper")
     trained = job.train(f"exp1_paper-seed{config.seed}", stack, config)
-    standing = trained.standing
-    shared: dict[str, Any] = {
-        "seeds": [trained.seed],
-        "config": trained.run.config(),
-        "seconds": standing.seconds,
-        "note": f"{standing.steps:,} time steps",
-    }
-    last = trained.metrics[-1]["accuracy_every_start"]
-    only, share = "--only exp1_paper", "share of starts"
-    first = next((m["step"] for m in trained.metrics if m["accuracy"] == 1.0), None)
-    rows = [
-        job.row("exp1_paper.accuracy", standing.best_accuracy, share, only, **shared),
-        job.row("exp1_paper.mean_steps", standing.best_mean_steps, "steps", only, **shared),
-        job.row("exp1_paper.accuracy_at_the_end", last, share, only, **shared),
-    ]
-    if first is not None:
-        rows.append(job.row("exp1_paper.steps_to_100", first, "time steps", only, **shared))
-    job.keep(rows)
+    best = _over_every_start(trained.run.policy_file, stack)
+    perfect = (line["step"] for line in trained.metrics if line["accuracy_every_start"] == 1.0)
+    kept = f"of the best of {trained.standing.evaluations} evaluations"
+    share = "share of starts"
+
+    def row(metric: str, value: Value, unit: str, note: str) -> Result:
+        return job.row(
+            f"exp1_paper.{metric}",
+            value,
+            unit,
+            "--only exp1_paper",
+            seeds=[trained.seed],
+            n=best.episodes,
+            config=trained.run.config(),
+            seconds=trained.standing.seconds,
+            note=f"{trained.standing.steps:,} time steps; {note}",
+            run=trained.run,
+        )
+
+    at_the_end = trained.metrics[-1]["accuracy_every_start"]
+    job.keep(
+        [
+            row("accuracy", best.accuracy, share, kept),
+            row("mean_steps", best.mean_steps, "steps", kept),
+            row("accuracy_at_the_end", at_the_end, share, "of the last evaluation"),
+            row("steps_to_100", next(perfect, "not reached"), "time steps", "first time at 100 %"),
+        ]
+    )
 
 
 def exp3(job: Job) -> None:
     """Experiment 3: train on one view, test on another field of its slide and on another slide."""
     config = job.config
     slide = config.microscope.specimen.slide_seed
-    train_stack = view(config, slide, 1).between(*EXP1_RANGE_RAD)
+    train_stack = _exp3_view(config, slide, 1)
     tests = {
-        "same_slide": view(config, slide, 2).between(*EXP1_RANGE_RAD),
-        "other_slide": view(config, slide + 1, 0).between(*EXP1_RANGE_RAD),
+        "same_slide": _exp3_view(config, slide, 2),
+        "other_slide": _exp3_view(config, slide + 1, 0),
     }
     for stack in (train_stack, *tests.values()):
         _checked(stack, EXP1_POSITIONS)
     runs = [job.train(f"exp3-seed{seed}", train_stack, _fast(seed), tests) for seed in config.seeds]
     for name, stack in {"train": train_stack, **tests}.items():
         shares = [_over_every_start(run.run.policy_file, stack).accuracy for run in runs]
-        job.keep(_spread(job, f"exp3.{name}", shares, "exp3", runs, {}))
+        note = f"accuracy on {stack.name}, over every start"
+        job.keep(_spread(job, f"exp3.{name}", shares, "share of starts", "exp3", runs, note))
 
 
 def real(job: Job) -> None:
@@ -219,7 +235,7 @@ def real(job: Job) -> None:
         stack = prepare(FocalStack.load(path), config)
         found = facts(stack, config.task)
         trained = job.train(f"real-{name}-seed{config.seed}", stack, config)
-        rows = _rows(job, f"real.{name}", [trained], "real")
+        rows = _rows(job, f"real.{name}", [trained], stack)
         job.keep([*rows, *_fact_rows(job, f"real.{name}", found, "real")])
 
 
@@ -229,7 +245,7 @@ def fig4(job: Job) -> None:
     panels: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for part in ("exp1", "exp2", "exp3", "exp1_unguided", "exp1_paper"):
         runs = {path.name: Run(path).metrics() for path in sorted(folder.glob(f"{part}-seed*"))}
-        if runs:
+        if any(runs.values()):
             panels[part] = runs
     if not panels:
         raise InputError(f"{folder}: expected runs of exp1, exp2 or exp3 to draw, found none")
@@ -245,37 +261,48 @@ PARTS: dict[str, Callable[[Job], None]] = {
 
 def evaluate_shipped(job: Job) -> bool:
     """Recompute accuracies from the shipped policies; whether all are there and perfect."""
-    stacks: dict[str, Callable[[], FocalStack]] = {
-        "exp1": lambda: exp1_view(job.config),
-        "exp2": lambda: view(job.config),
-        "exp1_paper": lambda: exp1_view(job.config),
-        "exp3": lambda: view(job.config, field_seed=1).between(*EXP1_RANGE_RAD),
+    slide = job.config.microscope.specimen.slide_seed
+    views: dict[str, tuple[str, Callable[[], FocalStack]]] = {
+        "exp1": ("exp1", lambda: exp1_view(job.config)),
+        "exp2": ("exp2", lambda: view(job.config)),
+        "exp1_paper": ("exp1_paper", lambda: exp1_view(job.config)),
+        "exp3.train": ("exp3", lambda: _exp3_view(job.config, slide, 1)),
+        "exp3.same_slide": ("exp3", lambda: _exp3_view(job.config, slide, 2)),
+        "exp3.other_slide": ("exp3", lambda: _exp3_view(job.config, slide + 1, 0)),
     }
     perfect = True
-    for part, policy in SHIPPED.items():
+    for metric, (part, make) in views.items():
+        policy = SHIPPED[part]
         if policy not in names():
-            job.say(f"{part}: {policy} is not shipped")
+            job.say(f"{metric}: {policy} is not shipped")
             perfect = False
             continue
-        clock = Clock()
-        found = _over_every_start(policy, stacks[part]())
-        perfect = perfect and found.accuracy == 1.0
+        clock, stack = Clock(), make()
+        origin = load_checkpoint(path_of(policy)).provenance
+        own = metric in SHIPPED or metric == "exp3.train"
+        if own and origin.get("stack_digest") != stack.origin_digest:
+            job.say(
+                f"{metric}: this machine renders the view a little differently than the training"
+            )
+        found = _over_every_start(policy, stack)
+        perfect = perfect and (found.accuracy == 1.0 or not own)
+        values = {"accuracy": found.accuracy, "mean_steps": found.mean_steps}
+        values["optimal_steps"] = found.optimal_steps
+        if part == "exp3":
+            values = {"": found.accuracy}
         job.keep(
             [
                 job.row(
-                    f"shipped.{part}.{metric}",
+                    f"shipped.{metric}.{what}".rstrip("."),
                     value,
-                    unit,
+                    "steps" if what.endswith("steps") else "share of starts",
                     "--evaluate",
                     n=found.episodes,
-                    config={"policy": policy},
+                    config={"policy": policy, "stack_digest": stack.origin_digest},
                     seconds=clock.seconds,
+                    note=f"{policy} on {stack.name}",
                 )
-                for metric, value, unit in (
-                    ("accuracy", found.accuracy, "share of starts"),
-                    ("mean_steps", found.mean_steps, "steps"),
-                    ("optimal_steps", found.optimal_steps, "steps"),
-                )
+                for what, value in values.items()
             ]
         )
     return perfect
@@ -284,9 +311,13 @@ def evaluate_shipped(job: Job) -> bool:
 # ---- what the parts share
 
 
+def _exp3_view(config: StudyConfig, slide_seed: int, field_seed: int) -> FocalStack:
+    return view(config, slide_seed, field_seed).between(*EXP1_RANGE_RAD)
+
+
 def _fast(seed: int, **agent: Any) -> TrainConfig:
-    """Preset fast on the paper's task."""
-    values: dict[str, Any] = {"task": to_plain(PRESETS["paper"]), "seed": seed, "agent": agent}
+    """Preset fast on the paper's task, on two threads."""
+    values = {"task": to_plain(PRESETS["paper"]), "seed": seed, "agent": agent, "threads": 2}
     return train_config(values, NAME, "fast")
 
 
@@ -312,57 +343,71 @@ def _same_view(
     runs = []
     for seed in seeds:
         runs.append(job.train(f"{part}-seed{seed}", stack, _fast(seed, **agent)))
-        job.keep(_rows(job, part, runs, part))
+        job.keep(_rows(job, part, runs, stack))
 
 
-def _rows(job: Job, part: str, runs: Sequence[Trained], only: str) -> list[Result]:
-    """Accuracy, steps and seconds of the same training with several seeds: median and worst."""
-    standings = [run.standing for run in runs]
-    missed = sum(s.best_accuracy < 1.0 for s in standings)
-    note = f"{missed} of {len(runs)} seeds did not reach 100 %; theirs is all they took"
-    steps = [float(s.steps_to_perfect or s.steps) for s in standings]
-    ends = {"note": note if missed else "until 100 % and the next ten evaluations too"}
-    first = {"note": note if missed else ""}
-    kept = {"note": "of the best policy of each run"}
-    return [
-        *_spread(job, f"{part}.accuracy", [s.best_accuracy for s in standings], only, runs, kept),
-        *_spread(
-            job, f"{part}.mean_steps", [s.best_mean_steps for s in standings], only, runs, kept
-        ),
-        *_spread(job, f"{part}.seconds_to_100", [s.seconds for s in standings], only, runs, ends),
-        *_spread(job, f"{part}.steps_to_100", steps, only, runs, first),
+def _rows(job: Job, part: str, runs: Sequence[Trained], stack: FocalStack) -> list[Result]:
+    """Accuracy and steps of the policies that were kept, over every start, and what it took to
+    train them: for each the median of the seeds, the worst, and every one."""
+    kept = [_over_every_start(run.run.policy_file, stack) for run in runs]
+    patience = TrainConfig().patience
+    held = [run.standing.perfect_in_a_row > patience for run in runs]
+    lost = len(held) - sum(held)
+    stayed = f"until 100 % and the next {patience} evaluations too"
+    if lost:
+        stayed += f"; {lost} of {len(runs)} seeds did not get there, theirs is all they took"
+    first = [
+        float(run.standing.steps_to_perfect if ok else run.standing.steps)
+        for run, ok in zip(runs, held, strict=True)
     ]
-
-
-UNITS = {"accuracy": "share of starts", "mean_steps": "steps", "seconds_to_100": "s"}
+    policy = f"of the policy that each run kept, over all {kept[0].episodes} starts"
+    if stack.interpolated_from:
+        policy += f"; positions interpolated from {stack.interpolated_from} planes"
+    only = part.partition(".")[0]
+    seconds = [run.standing.seconds for run in runs]
+    rows = []
+    for metric, values, unit, note in (
+        ("accuracy", [s.accuracy for s in kept], "share of starts", policy),
+        ("mean_steps", [s.mean_steps for s in kept], "steps", policy),
+        ("seconds_to_100", seconds, "s", f"evaluations included, {stayed}"),
+        (
+            "steps_to_100",
+            first,
+            "time steps",
+            f"to the first of the evaluations at 100 %, {stayed}",
+        ),
+    ):
+        rows += _spread(job, f"{part}.{metric}", values, unit, only, runs, note)
+    return rows
 
 
 def _spread(
     job: Job,
     metric: str,
     values: Sequence[float],
+    unit: str,
     only: str,
     runs: Sequence[Trained],
-    more: dict[str, Any],
+    note: str,
 ) -> list[Result]:
-    """The median of the seeds, and the worst of them."""
-    kind = metric.rpartition(".")[2]
-    is_share = kind == "accuracy" or metric.startswith("exp3")
-    unit = "share of starts" if is_share else UNITS.get(kind, "time steps")
-    median, worst = middle_and_worst(values, min if is_share else max)
-    shared: dict[str, Any] = {
-        "seeds": [run.seed for run in runs],
-        "n": len(runs),
-        "config": runs[0].run.config(),
-        "seconds": sum(run.standing.seconds for run in runs),
-        **more,
-    }
-    rows = [job.row(metric, median, unit, f"--only {only}", **shared)]
-    if len(runs) > 1:
-        rows.append(job.row(f"{metric}.worst_seed", worst, unit, f"--only {only}", **shared))
-        every = list(values)
-        rows.append(job.row(f"{metric}.every_seed", every, unit, f"--only {only}", **shared))
-    return rows
+    """The median of the seeds, the worst of them, and all."""
+    median, worst = middle_and_worst(values, min if unit.startswith("share") else max)
+    found: dict[str, Value] = {"": median, ".worst_seed": worst, ".every_seed": list(values)}
+    return [
+        job.row(
+            metric + suffix,
+            value,
+            unit,
+            f"--only {only}",
+            seeds=[run.seed for run in runs],
+            n=len(runs),
+            config=runs[0].run.config(),
+            seconds=sum(run.standing.seconds for run in runs),
+            note=note,
+            run=runs[0].run,
+        )
+        for suffix, value in found.items()
+    ]
 
 
 def _fact_rows(job: Job, part: str, found: Facts, only: str) -> list[Result]:
