@@ -244,7 +244,7 @@ def test_bad_stacks(here: Path, capsys, kind: str, command: tuple[str, ...]) -> 
         (("focus", "--stack", "toy.tif", "--roi", "0", "0", "99", "99"), "roi: expected"),
         (("focus", "--stack", "toy.tif", "--policy", "search:brend"), "brent"),
         (("focus", "--stack", "toy.tif", "--policy", "no/such"), "found none"),
-        (("focus", "--stack", "toy.tif", "--policy", "yu2018-exp1"), "0.3 knob"),
+        (("focus", "--stack", "toy.tif", "--policy", "yu2018-exp1@1"), "0.3 knob"),
         (("focus", "--stack", "nowhere"), "nowhere: expected a focal stack"),
         (("train", "focus"), "expected --stack PATH"),
         (("train", "focus", "--stack", "flat.tif"), "flat: no_sample"),
@@ -284,7 +284,7 @@ def test_bad_stacks(here: Path, capsys, kind: str, command: tuple[str, ...]) -> 
         (("demo", "--starts", "0"), "at least 1 start"),
         (("evaluate", "search:brent", "--episodes", "0"), "at least 1 episode"),
         (("score", "toy.tif", "--smooth-px", "-1"), "smooth_px: expected 0 to 100"),
-        (("evaluate", "yu2018-exp2"), "did you mean 'yu2018-exp1"),
+        (("evaluate", "yu2019-exp1"), "did you mean 'yu2018-exp1"),
         (("score", "toy.tif", "--measure", "tenengrat"), "did you mean 'tenengrad'"),
     ],
 )

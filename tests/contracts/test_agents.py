@@ -26,7 +26,10 @@ CELLS = 5
 
 
 def env_for(policy, cells: int = CELLS) -> VisuomotorEnv:
-    rig = STACK.instrument(cells=cells, continuous=False)
+    """The demo's view, in the unit that the policy moves in."""
+    unit = policy.spec.config.get("fine_step_unit") or STACK.unit
+    stack = vm.FocalStack(STACK.frames, STACK.positions, unit)
+    rig = stack.instrument(cells=cells, continuous=False)
     return VisuomotorEnv(rig, autofocus.build(policy.spec.config))
 
 

