@@ -182,16 +182,20 @@ def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]
                 left.plot(steps, cost, lw=0.9, color=_COLOURS[1], alpha=0.7)
                 tested = [k for k in metrics[0] if k.startswith("accuracy_")]
                 tested = [k for k in tested if k != "accuracy_every_start"]
-                for colour, key in zip(_COLOURS, ["accuracy", *tested], strict=False):
+                # Test views are broken lines: where they lie on each other, all are seen.
+                styles = zip((_COLOURS[0], "#444444", "#e0a030"), ("-", "--", ":"), strict=True)
+                for (colour, dashes), key in zip(styles, ["accuracy", *tested], strict=False):
                     shown = [100 * m[key] for m in metrics]
                     words = key.removeprefix("accuracy").strip("_").replace("_", " ")
                     label = (words or "training view") if number == 0 else None
-                    right.plot(steps, shown, lw=1.1, color=colour, alpha=0.8, label=label)
+                    width = 1.1 if dashes == "-" else 1.8
+                    right.plot(steps, shown, dashes, lw=width, color=colour, alpha=0.8, label=label)
             left.set_yscale("log")
             left.set(ylabel="cost")
             left.set_title(f"{name}: {len(runs)} seed{'s' * (len(runs) > 1)}", loc="left")
             right.set(ylabel="accuracy (%)", ylim=(-4, 104))
-            right.legend(fontsize=7.5, loc="lower right")
+            if len(right.get_legend_handles_labels()[0]) > 1:
+                right.legend(fontsize=7.5, loc="center right")
         for axes in grid[-1]:
             axes.set_xlabel("thousand time steps")
         _save(figure, path)

@@ -46,6 +46,14 @@ REAL_STACKS = {
     "pcb": "mit_pcb_camera_10",
     "beads": "ccby_beads_41",
 }
+FIGURE4 = {
+    "exp1": "experiment 1",
+    "exp2": "experiment 2",
+    "exp3": "experiment 3",
+    "exp1_unguided": "experiment 1, unguided",
+    "exp1_paper": "experiment 1, preset paper",
+}
+"""Titles of the rows of figure 4."""
 SHIPPED = {
     "exp1": "yu2018-exp1@2",
     "exp2": "yu2018-exp2@1",
@@ -243,10 +251,10 @@ def fig4(job: Job) -> None:
     """Figure 4: cost and accuracy against time steps, of the runs that are there."""
     folder = job.runs / NAME
     panels: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for part in ("exp1", "exp2", "exp3", "exp1_unguided", "exp1_paper"):
+    for part, title in FIGURE4.items():
         runs = {path.name: Run(path).metrics() for path in sorted(folder.glob(f"{part}-seed*"))}
         if any(runs.values()):
-            panels[part] = runs
+            panels[title] = runs
     if not panels:
         raise InputError(f"{folder}: expected runs of exp1, exp2 or exp3 to draw, found none")
     out = job.results.parent / "figure4.png"
