@@ -73,7 +73,7 @@ def load_state(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: expected a checkpoint file, found none")
     with path.open("rb") as file:
         start = file.read(9)
-    # safetensors begins with the length of its header in 8 bytes, any of which may be 0x80, and "{".
+    # safetensors begins with 8 bytes, the length of its header, which may be 0x80 too, and "{".
     if start[8:] != b"{" and (start[:1] == b"\x80" or start[:4] == b"PK\x03\x04"):
         raise InputError(f"{path}: expected safetensors, got a pickle, which is never loaded")
     try:
