@@ -27,7 +27,8 @@ def speeds(
     """
     began = time.perf_counter()
     ours = VisuomotorEnv(stack.instrument(cells=cells, continuous=False), AutofocusTask(task))
-    ours.task.frames  # noqa: B018 - reads every picture once; SyncVectorEnv finds them read too
+    # Reads every picture once; SyncVectorEnv finds them read too.
+    assert ours.task.frames is not None
     options: dict[str, Any] = {**to_plain(task), "stack": stack, "disable_env_checker": True}
     sync = SyncVectorEnv([lambda: gym.make("visuomotor/Autofocus-v0", **options)] * envs)
     generator = np.random.default_rng(0)

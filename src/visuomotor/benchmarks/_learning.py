@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from visuomotor.agents.base import Policy
 from visuomotor.configs import to_plain
 from visuomotor.instruments.recorded.focal_stack import FocalStack
 from visuomotor.runs import Run
 from visuomotor.training.config import TrainConfig
-from visuomotor.training.examining import Examiner, Standing
+from visuomotor.training.examining import Standing
 from visuomotor.training.local import train
 
 
@@ -40,28 +35,16 @@ class Reached:
 
 def learn(stack: FocalStack, config: TrainConfig, budget_s: float) -> Reached:
     """Train with ``train`` until the first evaluation that is perfect."""
-    with tempfile.TemporaryDirectory() as folder, timed_evaluations() as evaluations:
+    with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder), "bench", to_plain(config))
         standing = train(config, stack, run, lambda metrics: None)
-    seconds = standing.seconds - sum(evaluations)
-    perfect = standing.perfect_in_a_row > 0 and seconds <= budget_s
-    return Reached(seconds, sum(evaluations), perfect, standing.steps, standing.best_accuracy)
+    return reached(standing, standing.seconds, budget_s)
 
 
-@contextmanager
-def timed_evaluations() -> Iterator[list[float]]:
-    """Seconds of every evaluation that an Examiner makes inside."""
-    seconds: list[float] = []
-    plain = Examiner.examine
-
-    def examine(self: Examiner, policy: Policy, standing: Standing) -> dict[str, Any]:
-        began = time.perf_counter()
-        metrics = plain(self, policy, standing)
-        seconds.append(time.perf_counter() - began)
-        return metrics
-
-    setattr(Examiner, "examine", examine)  # noqa: B010 - mypy forbids to assign to a method
-    try:
-        yield seconds
-    finally:
-        setattr(Examiner, "examine", plain)  # noqa: B010
+def reached(standing: Standing, seconds: float, budget_s: float) -> Reached:
+    """seconds: of the whole run, evaluations included; budget_s: of learning."""
+    learning = seconds - standing.evaluation_seconds
+    perfect = standing.perfect_in_a_row > 0 and learning <= budget_s
+    return Reached(
+        learning, standing.evaluation_seconds, perfect, standing.steps, standing.best_accuracy
+    )

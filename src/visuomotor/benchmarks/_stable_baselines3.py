@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from visuomotor.benchmarks._learning import Reached, timed_evaluations
+from visuomotor.benchmarks._learning import Reached, reached
 from visuomotor.configs import to_plain
 from visuomotor.errors import MissingExtraError
 from visuomotor.instruments.recorded.focal_stack import FocalStack
@@ -57,14 +57,10 @@ def learn(
     env = gym.wrappers.TransformReward(plain, lambda reward: float(reward) / unit)
     model = DQN("MultiInputPolicy", env, **settings)
     examining = _Examining(Examiner(config.task, stack, {}), _Greedy(model, config), config)
-    with timed_evaluations() as evaluations:
-        examining.begin(budget_s, evaluations)
-        model.learn(ENDLESS_STEPS, callback=examining)
-        seconds = examining.seconds
+    examining.begin(budget_s)
+    model.learn(ENDLESS_STEPS, callback=examining)
     env.close()
-    standing = examining.standing
-    perfect = standing.perfect_in_a_row > 0
-    return Reached(seconds, sum(evaluations), perfect, model.num_timesteps, standing.best_accuracy)
+    return reached(examining.standing, examining.standing.seconds, budget_s)
 
 
 class _Examining(BaseCallback):
@@ -75,20 +71,19 @@ class _Examining(BaseCallback):
         self.standing = Standing()
         self._examiner, self._policy, self._every = examiner, policy, config.evaluate_every
 
-    def begin(self, budget_s: float, evaluations: list[float]) -> None:
-        self._budget_s, self._evaluations = budget_s, evaluations
+    def begin(self, budget_s: float) -> None:
+        """budget_s: of learning, evaluations left out."""
+        self._budget_s = budget_s
         self._clock = time.perf_counter()
 
-    @property
-    def seconds(self) -> float:
-        """Of learning so far, evaluations left out."""
-        return time.perf_counter() - self._clock - sum(self._evaluations)
-
     def _on_step(self) -> bool:
-        self.standing.steps = self.num_timesteps
+        standing = self.standing
+        standing.steps = self.num_timesteps
         if self.num_timesteps % self._every == 0:
-            self._examiner.examine(self._policy, self.standing)
-        return self.standing.perfect_in_a_row == 0 and self.seconds < self._budget_s
+            self._examiner.examine(self._policy, standing)
+        standing.seconds = time.perf_counter() - self._clock
+        learning = standing.seconds - standing.evaluation_seconds
+        return standing.perfect_in_a_row == 0 and learning < self._budget_s
 
 
 class _Greedy:

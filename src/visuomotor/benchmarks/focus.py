@@ -74,7 +74,7 @@ class Benchmark:
         self._stack = prepare(stack, config.train)
         self._config = config
         if any(row.startswith("sb3") for row in rows):
-            self._sb3_settings  # noqa: B018 - refuses if the extra is missing
+            self._sb3_settings()  # refuses if the extra is missing
 
     def env_steps_per_second(self) -> Measured:
         """Environment steps each second, all cells together, finished ones reset by mask."""
@@ -177,10 +177,10 @@ class Benchmark:
         from visuomotor.benchmarks import _stable_baselines3
 
         began, config = time.perf_counter(), self._train(guided=False, seed=self._config.seeds[0])
-        reached = _stable_baselines3.learn(self._stack, config, self._budget_s, self._sb3_settings)
+        settings = self._sb3_settings()
+        reached = _stable_baselines3.learn(self._stack, config, self._budget_s, settings)
         return reached, time.perf_counter() - began
 
-    @cached_property
     def _sb3_settings(self) -> dict[str, Any]:
         from visuomotor.benchmarks import _stable_baselines3
 
@@ -243,7 +243,7 @@ class Benchmark:
                 "budget_minutes": self._config.budget_minutes,
                 "evaluate_every": self._config.train.evaluate_every,
                 "threads": self._config.train.threads,
-                "stable_baselines3": self._sb3_settings,
+                "stable_baselines3": self._sb3_settings(),
             }
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ class Standing:
     optimal_steps: float = 0.0
     seconds: float = 0.0
     """Spent in training, evaluations included, over all sittings."""
+    evaluation_seconds: float = 0.0
+    """Of these, in evaluations."""
 
 
 class Examiner:
@@ -53,6 +56,7 @@ class Examiner:
 
     def examine(self, policy: Policy, standing: Standing) -> dict[str, Any]:
         """One evaluation: metrics to log; ``best`` tells that there was none better before."""
+        began = time.perf_counter()
         rows = evaluate(policy, self._env, starts=self._stack.positions)
         fair = summarise([row for row, ok in zip(rows, self._fair, strict=True) if ok])
         perfect = fair.accuracy == 1.0
@@ -71,6 +75,7 @@ class Examiner:
             f"accuracy_{name}": summarise(evaluate(policy, env, starts=starts)).accuracy
             for name, (env, starts) in self._others.items()
         }
+        standing.evaluation_seconds += time.perf_counter() - began
         return {
             **beside,
             "accuracy": fair.accuracy,

@@ -75,5 +75,5 @@ def save_best(run: Run, learner: dqn.DQN, stack: FocalStack, standing: Standing)
 
 def finish(run: Run, standing: Standing) -> None:
     """Say that the run is over, and how it stood: without clocks, so that equal runs end alike."""
-    final = {key: value for key, value in asdict(standing).items() if key != "seconds"}
+    final = {k: value for k, value in asdict(standing).items() if not k.endswith("seconds")}
     write_atomically(run.path / "final.json", json.dumps(final, indent=2).encode())
