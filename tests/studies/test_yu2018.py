@@ -14,7 +14,7 @@ import visuomotor as vm
 from visuomotor import results, zoo
 from visuomotor.configs import from_plain, to_plain
 from visuomotor.studies.job import Job, paper_numbers
-from visuomotor.studies.yu2018 import study
+from visuomotor.studies.yu2018 import study, views
 from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig, AutofocusTask
 from visuomotor.training.config import TrainConfig
 
@@ -24,7 +24,7 @@ TASK = PRESETS["paper"]
 
 @pytest.fixture(scope="module")
 def whole_view() -> vm.FocalStack:
-    return study.view(CONFIG)
+    return views.view(views.MICROSCOPE)
 
 
 # -- views ---------------------------------------------------------------------------------------
@@ -33,17 +33,17 @@ def whole_view() -> vm.FocalStack:
 def test_experiment_1_is_positions_66_to_196_of_experiment_2(whole_view: vm.FocalStack) -> None:
     assert whole_view.num_positions == 266
     assert whole_view.positions[[0, -1]] == pytest.approx([10.2, 89.7])
-    first = whole_view.between(*study.EXP1_RANGE_RAD)
+    first = whole_view.between(*views.EXP1_RANGE_RAD)
     assert first.positions[[0, -1]] == pytest.approx([30.0, 69.0])
     np.testing.assert_array_equal(first.frames, whole_view.frames[66:197])
 
 
 def test_the_views_are_as_hard_as_the_papers(whole_view: vm.FocalStack) -> None:
-    first = whole_view.between(*study.EXP1_RANGE_RAD)
+    first = whole_view.between(*views.EXP1_RANGE_RAD)
     for stack, positions in ((first, 131), (whole_view, 266)):
-        found = study.facts(stack, TASK)
-        study.check_as_hard_as_the_paper(found, positions, TASK.max_steps, stack.name)
-    assert 4.5 <= study.facts(first, TASK).optimal_steps <= 7
+        found = views.facts(stack, TASK)
+        views.check_as_hard_as_the_paper(found, positions, TASK.max_steps, stack.name)
+    assert 4.5 <= views.facts(first, TASK).optimal_steps <= 7
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,17 @@ def test_the_views_are_as_hard_as_the_papers(whole_view: vm.FocalStack) -> None:
     ],
 )
 def test_an_easier_or_impossible_view_is_refused(change: dict[str, float], words: str) -> None:
-    good = study.Facts(131, zone_positions=5, peak_place=0.5, optimal_steps=5.0, longest=10)
-    study.check_as_hard_as_the_paper(good, 131, 20, "view")
+    good = views.Facts(131, zone_positions=5, peak_place=0.5, optimal_steps=5.0, longest=10)
+    views.check_as_hard_as_the_paper(good, 131, 20, "view")
     with pytest.raises(vm.InputError, match=words):
-        study.check_as_hard_as_the_paper(replace(good, **change), 131, 20, "view")
+        views.check_as_hard_as_the_paper(replace(good, **change), 131, 20, "view")
 
 
 def test_facts_of_a_stack_one_can_count() -> None:
     stack = blur_stack()
     config = AutofocusConfig(steps=(5, 1, 0, -1, -5), frame_size_px=32)
     curve = stack.curve(AutofocusTask(config).measure)
-    found = study.facts(stack, config)
+    found = views.facts(stack, config)
     assert found.positions == stack.num_positions
     assert found.zone_positions == (curve.sharpness > 0.9 * curve.maximum).sum()
     assert found.peak_place == pytest.approx(np.argmax(curve.sharpness) / 30)
@@ -227,3 +227,39 @@ def test_the_results_that_are_kept_are_whole() -> None:
     for row in results.read(Path(study.__file__).with_name("results.json")):
         assert row.commit
         assert not row.commit.endswith("+"), f"{row.metric}: measured with files changed"
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    folder = Path(study.__file__).parent
+    ours = {row.metric: row.ours for row in results.read(folder / "results.json")}
+    text = (folder / "README.md").read_text(encoding="utf-8")
+
+    def both(metric: str, form: str, scale: float = 1.0) -> str:
+        values = (scale * ours[metric], scale * ours[f"{metric}.worst_seed"])
+        return "{} ({})".format(*(form.format(value) for value in values))
+
+    for part in ("exp1", "exp2"):
+        steps = both(f"{part}.mean_steps", "{:.2f}")
+        assert f"| {steps} | {ours[f'{part}.optimal_steps']:.2f} |" in text
+        assert both(f"{part}.seconds_to_100", "{:.0f} s") in text
+        first, worst = (ours[f"{part}.steps_to_100{end}"] for end in ("", ".worst_seed"))
+        assert f"{first:,.0f} time steps ({worst:,.0f})" in text
+        assert both(f"{part}.accuracy", "{:.0f} %", 100) in text
+    for view in ("train", "same_slide", "other_slide"):
+        assert f"| {both(f'exp3.{view}', '{:.0f} %', 100)} | |" in text
+    last = 100 * ours["exp1_paper.accuracy_at_the_end"]
+    assert f"{100 * ours['exp1_paper.accuracy']:.0f} %; {last:.0f} % at its last" in text
+    assert f"| {ours['exp1_paper.steps_to_100']:,} | |" in text
+    for name in study.REAL_STACKS:
+        accuracy, steps, best, seconds, zone = (
+            ours[f"real.{name}.{metric}"]
+            for metric in (
+                "accuracy",
+                "mean_steps",
+                "optimal_steps",
+                "seconds_to_100",
+                "zone_positions",
+            )
+        )
+        row = f"{100 * accuracy:.0f} % | {steps:.2f} | {best:.2f} | {seconds:.0f} s | {zone}"
+        assert f"| {row} |" in text

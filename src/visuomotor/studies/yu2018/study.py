@@ -6,11 +6,9 @@ Each part below is one function of the file; ``visuomotor study yu2018 --only ex
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from visuomotor.checkpoint import load_checkpoint
 from visuomotor.configs import from_plain, to_plain
@@ -18,29 +16,27 @@ from visuomotor.errors import InputError
 from visuomotor.evaluate import Summary, evaluate, summarise
 from visuomotor.figures import learning_figure
 from visuomotor.instruments.recorded.focal_stack import FocalStack
-from visuomotor.instruments.simulated.microscope import (
-    DriveConfig,
-    Microscope,
-    MicroscopeConfig,
-    SpecimenConfig,
-)
-from visuomotor.instruments.simulated.optics import OpticsConfig
+from visuomotor.instruments.simulated.microscope import MicroscopeConfig
 from visuomotor.results import Result, Value
 from visuomotor.runs import Run
 from visuomotor.studies.job import Clock, Job, Trained, middle_and_worst
+from visuomotor.studies.yu2018.views import (
+    EXP1_POSITIONS,
+    EXP2_POSITIONS,
+    MICROSCOPE,
+    Facts,
+    checked,
+    exp1_view,
+    exp3_view,
+    facts,
+    view,
+)
 from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig
-from visuomotor.tasks.discrete_search import moves_to_focus
 from visuomotor.training.config import TrainConfig, train_config
 from visuomotor.training.examining import focus_env, prepare
 from visuomotor.zoo import load_policy, names, path_of
 
 NAME = "yu2018"
-EXP1_RANGE_RAD = (30.0, 69.0)
-EXP1_POSITIONS, EXP2_POSITIONS = 131, 266
-ZONE_POSITIONS = (3, 8)
-"""How many positions may lie above 0.9 of the maximum: fewer or more is another task."""
-PEAK_PLACE = (0.4, 0.6)
-"""Where the peak lies, as a share of the range."""
 REAL_STACKS = {
     "mitochondria": "mit_dfnn_lightsheet/mitochondria",
     "pcb": "mit_pcb_camera_10",
@@ -72,15 +68,7 @@ class StudyConfig:
     real_seed: int = 0
     data: str = "../shared/data"
     """Folder of the recorded stacks; those that are not there are left out, with a word."""
-    microscope: MicroscopeConfig = field(
-        default_factory=lambda: MicroscopeConfig(
-            specimen=SpecimenConfig("stained_tissue", slide_seed=1, magnify=2.0),
-            optics=OpticsConfig(0.1, 0.55, 1.3, spherical_waves=0.2),
-            # A fine drive of 0.2 mm a turn: 31.8 um for each radian of its knob.
-            drive=DriveConfig("rad", 31.8, 10.2, 89.7, 49.6, 0.3),
-            size_px=256,
-        )
-    )
+    microscope: MicroscopeConfig = MICROSCOPE
     """The view of experiments 1 and 2, over the range of experiment 2."""
 
     def __post_init__(self) -> None:
@@ -95,90 +83,29 @@ class StudyConfig:
 CONFIG = StudyConfig
 
 
-# ---- views
-
-
-def view(config: StudyConfig, slide_seed: int | None = None, field_seed: int = 0) -> FocalStack:
-    """The view over the range of experiment 2, recorded as the paper does; or another field, or
-    slide, through the same microscope."""
-    specimen = config.microscope.specimen
-    slide = specimen.slide_seed if slide_seed is None else slide_seed
-    other = replace(specimen, slide_seed=slide, field_seed=field_seed)
-    name = f"yu2018-slide{slide}-field{field_seed}"
-    return Microscope(replace(config.microscope, specimen=other)).stack(name=name)
-
-
-def exp1_view(config: StudyConfig) -> FocalStack:
-    """Positions 66 to 196 (from 1: 67 to 197) of the 266: 30.0 to 69.0 rad."""
-    return view(config).between(*EXP1_RANGE_RAD)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """How hard a view is."""
-
-    positions: int
-    zone_positions: int
-    """Positions above 0.9 of the maximum."""
-    peak_place: float
-    """Of the range, 0 to 1."""
-    optimal_steps: float
-    """Mean over the starts, of an omniscient searcher, the stop counted."""
-    longest: int
-    """Steps from the worst start."""
-
-
-def facts(stack: FocalStack, task: AutofocusConfig) -> Facts:
-    """Read off a stack, among its own positions."""
-    _, autofocus = focus_env(task, stack, 1)
-    curve = autofocus.curves()[0]
-    sharp = curve.sharpness > task.success_fraction * curve.maximum
-    steps = moves_to_focus(sharp, task.steps) + 1
-    return Facts(
-        positions=stack.num_positions,
-        zone_positions=int(sharp.sum()),
-        peak_place=float(np.argmax(curve.sharpness) / (stack.num_positions - 1)),
-        optimal_steps=float(steps.mean()),
-        longest=int(steps.max()),
-    )
-
-
-def check_as_hard_as_the_paper(found: Facts, positions: int, max_steps: int, name: str) -> None:
-    """InputError where the view makes another task of it than the paper's."""
-
-    def expect(what: str, value: float, low: float, high: float) -> None:
-        if not low <= value <= high:
-            raise InputError(f"{name}: {what}: expected {low:g} to {high:g}, got {value:.4g}")
-
-    expect("positions", found.positions, positions, positions)
-    expect("positions above 0.9 of the maximum", found.zone_positions, *ZONE_POSITIONS)
-    expect("place of the peak in the range", found.peak_place, *PEAK_PLACE)
-    expect("steps from the worst start", found.longest, 1, max_steps)
-
-
 # ---- the parts
 
 
 def exp1(job: Job) -> None:
     """Experiment 1, 30.0 to 69.0 rad: preset fast, guided, every seed."""
-    _same_view(job, "exp1", exp1_view(job.config), EXP1_POSITIONS, job.config.seeds)
+    _same_view(job, "exp1", exp1_view(job.config.microscope), EXP1_POSITIONS, job.config.seeds)
 
 
 def exp2(job: Job) -> None:
     """Experiment 2: the same view over 10.2 to 89.7 rad."""
-    _same_view(job, "exp2", view(job.config), EXP2_POSITIONS, job.config.seeds)
+    _same_view(job, "exp2", view(job.config.microscope), EXP2_POSITIONS, job.config.seeds)
 
 
 def exp1_unguided(job: Job) -> None:
     """Experiment 1 without the expert's suggestions: exploration by chance alone."""
-    stack = exp1_view(job.config)
+    stack = exp1_view(job.config.microscope)
     _same_view(job, "exp1_unguided", stack, EXP1_POSITIONS, job.config.unguided_seeds, guide=0.0)
 
 
 def exp1_paper(job: Job) -> None:
     """Experiment 1 with the paper's network and numbers: 100K time steps, one seed."""
-    stack = exp1_view(job.config)
-    job.keep(_fact_rows(job, "exp1_paper", _checked(stack, EXP1_POSITIONS), "exp1_paper"))
+    stack = exp1_view(job.config.microscope)
+    job.keep(_fact_rows(job, "exp1_paper", checked(stack, EXP1_POSITIONS), "exp1_paper"))
     config = train_config({"seed": job.config.seeds[0]}, NAME, "paper")
     trained = job.train(f"exp1_paper-seed{config.seed}", stack, config)
     best = _over_every_start(trained.run.policy_file, stack)
@@ -215,13 +142,13 @@ def exp3(job: Job) -> None:
     """Experiment 3: train on one view, test on another field of its slide and on another slide."""
     config = job.config
     slide = config.microscope.specimen.slide_seed
-    train_stack = _exp3_view(config, slide, 1)
+    train_stack = exp3_view(config.microscope, slide, 1)
     tests = {
-        "same_slide": _exp3_view(config, slide, 2),
-        "other_slide": _exp3_view(config, slide + 1, 0),
+        "same_slide": exp3_view(config.microscope, slide, 2),
+        "other_slide": exp3_view(config.microscope, slide + 1, 0),
     }
     for stack in (train_stack, *tests.values()):
-        _checked(stack, EXP1_POSITIONS)
+        checked(stack, EXP1_POSITIONS)
     runs = [job.train(f"exp3-seed{seed}", train_stack, _fast(seed), tests) for seed in config.seeds]
     for name, stack in {"train": train_stack, **tests}.items():
         shares = [_over_every_start(run.run.policy_file, stack).accuracy for run in runs]
@@ -271,12 +198,12 @@ def evaluate_shipped(job: Job) -> bool:
     """Recompute accuracies from the shipped policies; whether all are there and perfect."""
     slide = job.config.microscope.specimen.slide_seed
     views: dict[str, tuple[str, Callable[[], FocalStack]]] = {
-        "exp1": ("exp1", lambda: exp1_view(job.config)),
-        "exp2": ("exp2", lambda: view(job.config)),
-        "exp1_paper": ("exp1_paper", lambda: exp1_view(job.config)),
-        "exp3.train": ("exp3", lambda: _exp3_view(job.config, slide, 1)),
-        "exp3.same_slide": ("exp3", lambda: _exp3_view(job.config, slide, 2)),
-        "exp3.other_slide": ("exp3", lambda: _exp3_view(job.config, slide + 1, 0)),
+        "exp1": ("exp1", lambda: exp1_view(job.config.microscope)),
+        "exp2": ("exp2", lambda: view(job.config.microscope)),
+        "exp1_paper": ("exp1_paper", lambda: exp1_view(job.config.microscope)),
+        "exp3.train": ("exp3", lambda: exp3_view(job.config.microscope, slide, 1)),
+        "exp3.same_slide": ("exp3", lambda: exp3_view(job.config.microscope, slide, 2)),
+        "exp3.other_slide": ("exp3", lambda: exp3_view(job.config.microscope, slide + 1, 0)),
     }
     perfect = True
     for metric, (part, make) in views.items():
@@ -319,21 +246,10 @@ def evaluate_shipped(job: Job) -> bool:
 # ---- what the parts share
 
 
-def _exp3_view(config: StudyConfig, slide_seed: int, field_seed: int) -> FocalStack:
-    return view(config, slide_seed, field_seed).between(*EXP1_RANGE_RAD)
-
-
 def _fast(seed: int, **agent: Any) -> TrainConfig:
     """Preset fast on the paper's task, on two threads."""
     values = {"task": to_plain(PRESETS["paper"]), "seed": seed, "agent": agent, "threads": 2}
     return train_config(values, NAME, "fast")
-
-
-def _checked(stack: FocalStack, positions: int) -> Facts:
-    task = PRESETS["paper"]
-    found = facts(stack, task)
-    check_as_hard_as_the_paper(found, positions, task.max_steps, stack.name)
-    return found
 
 
 def _same_view(
@@ -345,7 +261,7 @@ def _same_view(
     guide: float | None = None,
 ) -> None:
     """Train on one view with every seed, and keep the rows."""
-    found = _checked(stack, positions)
+    found = checked(stack, positions)
     job.keep(_fact_rows(job, part, found, part))
     agent = {} if guide is None else {"guide": guide, "guide_end": guide}
     runs = []
