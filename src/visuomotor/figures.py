@@ -67,7 +67,8 @@ def demo_figure(
             " start", (start, 1.0), va="top", xycoords=("data", "axes fraction"), fontsize=8
         )
         top.set_title("Focus curve and what each method looked at", loc="left")
-        top.legend(loc="upper right", fontsize=8)
+        at_right = start > float(np.mean(curve.positions[[0, -1]]))
+        top.legend(loc="upper left" if at_right else "upper right", fontsize=8)
         top.tick_params(labelbottom=False)
         # A full sweep takes a hundred looks, a policy five: only a log axis shows both.
         bottom.set_yscale("log")
@@ -76,7 +77,10 @@ def demo_figure(
         bottom.invert_yaxis()
         bottom.set(xlabel=f"focus position ({unit})", ylabel="exposure number")
         handles, labels = bottom.get_legend_handles_labels()
-        bottom.legend(handles[::-1], labels[::-1], fontsize=7.5, loc="upper left")
+        # Below: inside, one look or another would lie under it.
+        figure.legend(
+            handles[::-1], labels[::-1], fontsize=8, loc="outside lower left", ncols=len(labels)
+        )
         name, result = next(iter(results.items()))
         _picture(figure.add_subplot(grid[0, 1]), before, f"before: {result.start:.4g} {unit}")
         title = f"after ({name}): {result.position:.4g} {unit}"
