@@ -41,7 +41,7 @@ Function = TypeVar("Function", bound=Callable[..., Search])
 
 def gaussian_sweep(span: Span, step: float = 3) -> Search:
     """Sweep, then look at the peak of a Gaussian on a pedestal, fitted to the hill of the sharpest
-    look by least squares.
+    look by least squares; too near to an end of the range for one, at the vertex of a parabola.
 
     Micro-Manager's OughtaFocus (full sweep) and ImSwitch fit one to all looks; other hills, and
     tails that are no Gaussian, do not pull at this one.
@@ -124,8 +124,10 @@ def _sweep(
 
 def _gaussian_peak(x: FloatArray, y: FloatArray) -> float | None:
     hill = _hill(y)
+    if hill.stop - hill.start <= 4:  # four parameters need more looks
+        return _parabola_peak(x, y)
     x, y, count = x[hill], y[hill], len(x)
-    if len(x) <= 4 or np.ptp(y) == 0:  # four parameters need more looks, and a hill has slopes
+    if np.ptp(y) == 0:  # a hill has slopes
         return None
 
     def model(parameters: FloatArray) -> FloatArray:
@@ -170,11 +172,12 @@ def _spline_peak(x: FloatArray, y: FloatArray) -> float | None:
 
 
 def _hill(y: FloatArray) -> slice:
-    """The looks around the sharpest that are at least half as high, or ``HILL_LOOKS`` of them."""
+    """The looks around the sharpest that are at least half as high, or ``HILL_LOOKS`` of them: as
+    many to each side, so that a tail which is no Gaussian's does not pull to its own."""
     best = int(np.argmax(y))
     low = np.flatnonzero(y < 0.5)
     first = max((int(i) + 1 for i in low if i < best), default=0)
     last = min((int(i) - 1 for i in low if i > best), default=len(y) - 1)
-    first = max(0, min(first, best - HILL_LOOKS // 2))
-    last = min(len(y) - 1, max(last, best + HILL_LOOKS // 2))
-    return slice(first, last + 1)
+    wide = max(min(best - first, last - best), HILL_LOOKS // 2)
+    reach = min(wide, best, len(y) - 1 - best)
+    return slice(best - reach, best + reach + 1)
