@@ -136,19 +136,34 @@ def test_unique_frames_gives_back_every_picture(pictures: list[int], side: int) 
     np.testing.assert_array_equal(unique[index], frames)
 
 
+def shifts(frame, moved, reach: int) -> list[tuple[int, int]]:
+    """Those by which a picture (h, w) may have been moved."""
+    inner = moved[reach:-reach, reach:-reach]
+    height, width = inner.shape
+    return [
+        (dy, dx)
+        for dy in range(2 * reach + 1)
+        for dx in range(2 * reach + 1)
+        if (frame[dy : dy + height, dx : dx + width] == inner).all()
+    ]
+
+
+def test_augmentation_jitters_each_for_itself() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (30, 9, 9), dtype=np.uint8)
+    moved = augment(frames, np.random.default_rng(1), 0, 0.0, 2)
+    found = [shifts(*pair, 2) for pair in zip(frames, moved, strict=True)]
+    assert all(len(one) == 1 for one in found)
+    assert len({one[0] for one in found}) > 10
+    assert moved.dtype == np.uint8
+
+
 def test_augmentation_shifts_all_alike_and_stays_small() -> None:
     frames = np.random.default_rng(0).integers(0, 255, (5, 9, 9), dtype=np.uint8)
     same = augment(frames, np.random.default_rng(0), 0, 0.0)
     np.testing.assert_array_equal(same, frames)
     shifted = augment(frames, np.random.default_rng(1), 2, 0.0)
-    inner = shifted[:, 2:-2, 2:-2]
-    moved = [
-        (dy, dx)
-        for dy in range(5)
-        for dx in range(5)
-        if (frames[:, dy : dy + 5, dx : dx + 5] == inner).all()
-    ]
-    assert len(moved) == 1, "one shift for the whole batch"
+    found = [shifts(*pair, 2) for pair in zip(frames, shifted, strict=True)]
+    assert all(one == found[0] and len(one) == 1 for one in found), "one for the whole batch"
     brighter = augment(frames, np.random.default_rng(0), 0, 0.1)
     gain = brighter.reshape(5, -1).sum(1) / frames.reshape(5, -1).sum(1)
     assert (np.abs(gain - 1) <= 0.1).all()

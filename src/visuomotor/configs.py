@@ -37,7 +37,7 @@ def from_plain(kind: type[C], values: Mapping[str, Any], where: str, base: C | N
     """Build ``kind`` from ``values``; what is not named stays as in ``base`` (or its default).
 
     Raises InputError that names ``where`` and the field: unknown key (with the nearest known one),
-    wrong type, value not among the choices.
+    missing key, wrong type, value not among the choices.
     """
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
@@ -50,6 +50,10 @@ def from_plain(kind: type[C], values: Mapping[str, Any], where: str, base: C | N
     }
     if base is not None:
         return dataclasses.replace(base, **changes)
+    for name, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and name not in changes:
+            raise InputError(f"{where}: expected a key {name!r}, found none")
     return kind(**changes)
 
 

@@ -88,18 +88,8 @@ class Rollout:
         self._observation, reward, terminated, truncated, self._info = self.env.step(action)
         self._state = act.state
         self._done = terminated | truncated
-        return Step(
-            observation,
-            info,
-            active,
-            action,
-            act.extras,
-            reward,
-            terminated,
-            truncated,
-            self._observation,
-            self._info,
-        )
+        before = (observation, info, active, action, act.extras)
+        return Step(*before, reward, terminated, truncated, self._observation, self._info)
 
     def state_dict(self) -> dict[str, Any]:
         """Where a collection stands. Only for policies without memory (their state is None)."""

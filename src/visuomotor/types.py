@@ -14,6 +14,9 @@ ByteArray = NDArray[np.uint8]
 Frames = NDArray[Any]
 """Pictures, (M, H, W) or (M, H, W, 3), uint8 or uint16."""
 
+Frame = NDArray[Any]
+"""One picture, (H, W) or (H, W, 3), uint8 or uint16."""
+
 Observation = dict[str, NDArray[Any]]
 """What a policy may see: arrays by name, first axis B."""
 

@@ -50,9 +50,10 @@ class DQNConfig:
     reward_unit: float = 100.0
     """Rewards are divided by this, so that values are of order one."""
     shift_px: int = 0
+    jitter_px: int = 0
     brightness: float = 0.01
-    """Augmentation of sampled pictures: common shift, and gain of each. A shift of 1 px makes the
-    policy bear a view that moves, and training take about three times as long."""
+    """Augmentation of sampled pictures: a shift of all, of each, and gain of each. To bear a view
+    that has moved takes 1 px and three times as long; jitter is for one that moves all the time."""
     guide: float = 0.5
     guide_end: float = 0.1
     """Probability of the expert's action while collecting: at the start, and after guide_steps."""
@@ -70,8 +71,8 @@ class DQNConfig:
         share, one = (0, 1), (1, 1_000_000)
         check_range(self, batch=one, learning_rate=(0, 1), decay_updates=one, gamma=share)
         check_range(self, n_step=(1, 1000), target_rate=share, reward_unit=(1e-9, 1e9))
-        check_range(self, shift_px=(0, 1000), brightness=share, guide=share, guide_end=share)
-        check_range(self, guide_steps=(0, 1e12), epsilon=share, epsilon_end=share)
+        check_range(self, shift_px=(0, 1000), jitter_px=(0, 1000), brightness=share, guide=share)
+        check_range(self, guide_steps=(0, 1e12), guide_end=share, epsilon=share, epsilon_end=share)
         check_range(self, epsilon_steps=(0, 1e12), decay_to=share, target_every=one)
 
 

@@ -7,7 +7,7 @@ Positions are in the axis' own unit, pictures are raw grey levels; nothing here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -91,6 +91,24 @@ class FocusInstrument(Protocol):
         trace: TracebackType | None,
     ) -> None:
         """Leave the instrument in its safe state, with what was changed restored."""
+
+
+@runtime_checkable
+class ChoosesReading(Protocol):
+    """An instrument that says how its pictures are read when a person uses it."""
+
+    reading: Mapping[str, Any]
+    """Keys of the autofocus task's config: measure, smooth_px, brightness_counts; display_range
+    where somebody has chosen one."""
+
+
+@runtime_checkable
+class CanFail(Protocol):
+    """An instrument of several rigs, of which one may fail while the others go on."""
+
+    failures: list[Exception | None]
+    """(B,) what went wrong in each cell since it was reset. A cell that failed is neither moved
+    nor exposed."""
 
 
 @runtime_checkable

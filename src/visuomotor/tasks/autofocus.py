@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from visuomotor.configs import check_range, from_plain, to_plain
 from visuomotor.errors import InputError
 from visuomotor.frames import FrameBank
-from visuomotor.instruments.protocols import FocusInstrument, HasFocusTruth, Resumable
+from visuomotor.instruments.protocols import CanFail, FocusInstrument, HasFocusTruth, Resumable
 from visuomotor.tasks.base import PolicySpec
 from visuomotor.tasks.focus_reader import FocusReader
 from visuomotor.tasks.focus_truth import FocusTruth
@@ -67,10 +67,15 @@ class AutofocusConfig:
     measure: str = "tenengrad"
     smooth_px: float = 1.0
     """Sigma of the Gaussian before the measure, so that noise is not taken for sharpness."""
+    brightness_counts: bool = False
+    """Multiply by the squared mean grey level, which undoes the measures' division by it: for
+    instruments on which what is out of focus is dark (confocal microscopes, light sheets)."""
     fine_step: float | None = None
     """The fine step a policy was trained with on its one view; None takes the rig's own."""
     fine_step_unit: str = ""
     """Unit of ``fine_step``; a rig with another unit is refused."""
+    display_range: tuple[float, float] | None = None
+    """Grey levels that it saw as black and white; None takes the camera's own."""
 
 
 PRESETS = {
@@ -196,7 +201,7 @@ class AutofocusTask:
         self._cells = _Cells.empty(instrument.num_cells, self.config.history)
         self._truth: FocusTruth | None = None
         if isinstance(instrument, HasFocusTruth) and not self._for_a_person:
-            key = (self.config.measure, self.config.smooth_px)
+            key = (self.config.measure, self.config.smooth_px, self.config.brightness_counts)
             fraction = self.config.success_fraction
             self._truth = FocusTruth(instrument, self.measure, key, fraction)
             if self.config.actions == "steps":
@@ -204,7 +209,10 @@ class AutofocusTask:
 
     def measure(self, frames: Frames) -> FloatArray:
         """Sharpness as this task reads it, (M, H, W[, 3]) -> (M,)."""
-        return focus.measure(self.config.measure)(smooth(frames, self.config.smooth_px))
+        sharpness = focus.measure(self.config.measure)(smooth(frames, self.config.smooth_px))
+        if self.config.brightness_counts:
+            sharpness = sharpness * frames.mean(axis=tuple(range(1, frames.ndim))) ** 2
+        return sharpness
 
     def reset(
         self, cells: IntArray, generator: np.random.Generator, start: FloatArray | None
@@ -216,7 +224,7 @@ class AutofocusTask:
         for flag in (s.stopped, s.left_range, s.out_of_steps):
             flag[cells] = False
         s.maximum[cells] = 0.0
-        self._look(cells, first=True)
+        self._look(cells, self._rig.focus.position[cells], first=True)
 
     def decode(self, action: NDArray[Any]) -> Command:
         here = self._cells.position
@@ -235,11 +243,11 @@ class AutofocusTask:
         moving = cells[~stop]
         before = s.position[moving]
         s.executed[cells] = 0.0
-        self._rig.focus.move_to(target[~stop], moving)
+        came_to = self._rig.focus.move_to(target[~stop], moving)
         taken = action[moving] + 1 if self.config.actions == "steps" else NO_ACTION
         s.past_actions[moving, 1:] = s.past_actions[moving, :-1]
         s.past_actions[moving, 0] = taken
-        self._look(moving)
+        self._look(moving, came_to)
         s.executed[moving, 0] = s.position[moving] - before
         s.travel[moving] += np.abs(s.executed[moving, 0])
         s.steps[cells] += 1
@@ -258,8 +266,7 @@ class AutofocusTask:
         back to the best position. Motion and exposure are counted."""
         s = self._cells
         before = s.position[cells]
-        self._rig.focus.move_to(position, cells)
-        self._look(cells)
+        self._look(cells, self._rig.focus.move_to(position, cells))
         s.travel[cells] += np.abs(s.position[cells] - before)
 
     def observe(self) -> Observation:
@@ -282,7 +289,7 @@ class AutofocusTask:
 
     def done(self) -> BoolArray:
         s = self._cells
-        return s.stopped | s.left_range | s.out_of_steps
+        return s.stopped | s.left_range | s.out_of_steps | self._failed()
 
     def success(self) -> BoolArray:
         s = self._cells
@@ -303,6 +310,7 @@ class AutofocusTask:
             "stopped": s.stopped.copy(),
             "left_range": s.left_range.copy(),
             "out_of_steps": s.out_of_steps.copy(),
+            "failed": self._failed(),
         }
         if self._reader.bank is not None:
             info["frame_id"] = self._reader.newest_ids()
@@ -321,18 +329,27 @@ class AutofocusTask:
 
     # -- state -------------------------------------------------------------------------------
 
-    def _look(self, cells: IntArray, first: bool = False) -> None:
-        """Expose the cells once and read sharpness and thumbnail off the picture."""
+    def _look(self, cells: IntArray, at: FloatArray, first: bool = False) -> None:
+        """Expose the cells (M,), which stand at (M,), once; read sharpness and thumbnail."""
         s = self._cells
         if len(cells) == 0:
             return
-        s.position[cells] = self._rig.focus.position[cells]
-        s.sharpness[cells], s.noise[cells] = self._reader.look(cells, first)
+        s.position[cells] = at
+        sharpness, noise = self._reader.look(cells, first)
+        seen = ~self._failed()[cells]
+        cells = cells[seen]
+        s.sharpness[cells], s.noise[cells] = sharpness[seen], noise[seen]
         s.exposures[cells] += 1
         if self._truth is not None:
             s.maximum[cells] = self._truth.maximum()[cells]
         else:
             s.maximum[cells] = np.maximum(s.maximum[cells], s.sharpness[cells])
+
+    def _failed(self) -> BoolArray:
+        """(B,) cells whose rig failed."""
+        if not isinstance(self._rig, CanFail):
+            return np.zeros(self._rig.num_cells, np.bool_)
+        return np.array([failure is not None for failure in self._rig.failures])
 
     def state_dict(self) -> dict[str, Any]:
         if not isinstance(self._rig, Resumable):
@@ -348,9 +365,12 @@ class AutofocusTask:
         self._rig.load_state_dict(state["rig"])
 
 
-def with_fine_step(spec: PolicySpec, fine_step: float, unit: str) -> PolicySpec:
-    """The spec of a policy that learned one view at this fine step and keeps to it."""
-    kept = {"fine_step": fine_step, "fine_step_unit": unit}
+def for_view(
+    spec: PolicySpec, fine_step: float, unit: str, display_range: tuple[float, float]
+) -> PolicySpec:
+    """The spec of a policy that learned one view at this fine step, between these grey levels,
+    and keeps to both."""
+    kept = {"fine_step": fine_step, "fine_step_unit": unit, "display_range": list(display_range)}
     return replace(spec, config={**spec.config, **kept})
 
 

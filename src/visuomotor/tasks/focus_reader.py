@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from visuomotor.errors import InputError
 from visuomotor.frames import FrameBank
 from visuomotor.instruments.protocols import Camera, FiniteCamera
 from visuomotor.types import ByteArray, FloatArray, Frames, IntArray
@@ -18,6 +19,8 @@ from visuomotor.vision.noise import noise_sharpness
 from visuomotor.vision.transforms import thumbnails
 
 Measure = Callable[[Frames], FloatArray]
+LEVELS_SHARED = 0.1
+"""A policy's grey levels and a camera's overlap by at least this share of the narrower."""
 
 
 class ReadingConfig(Protocol):
@@ -31,6 +34,10 @@ class ReadingConfig(Protocol):
     def measure(self) -> str: ...
     @property
     def smooth_px(self) -> float: ...
+    @property
+    def brightness_counts(self) -> bool: ...
+    @property
+    def display_range(self) -> tuple[float, float] | None: ...
 
 
 class _Readings:
@@ -54,13 +61,22 @@ class FocusReader:
         num_cells: int,
         want_noise: bool,
     ) -> None:
+        """InputError for a policy's grey levels that the camera does not have."""
+        _check_levels(config.display_range, camera.display_range)
         self._camera = camera
         self._size_px = config.frame_size_px
+        self._display_range = config.display_range
         self._measure = measure
         self._want_noise = want_noise
         self._finite = camera if isinstance(camera, FiniteCamera) else None
         if self._finite is not None:
-            key = (self._size_px, config.measure, config.smooth_px)
+            key = (
+                self._size_px,
+                config.measure,
+                config.smooth_px,
+                config.brightness_counts,
+                config.display_range,
+            )
             fresh = _Readings(self._finite.num_frames, self._size_px)
             self._readings: _Readings = self._finite.memo.setdefault(key, fresh)
             self._ids = np.zeros((num_cells, config.history), np.int64)
@@ -115,7 +131,8 @@ class FocusReader:
             r.known[number] = True
 
     def _thumbnails(self, pictures: Frames) -> ByteArray:
-        return thumbnails(pictures, self._size_px, self._camera.display_range)
+        levels = self._display_range or self._camera.display_range
+        return thumbnails(pictures, self._size_px, levels)
 
     def _known_noise(self, ids: IntArray) -> FloatArray:
         noise = self._readings.noise
@@ -139,6 +156,20 @@ class FocusReader:
             self._read(np.unique(self._ids))
         else:
             self._frames = history.astype(np.uint8)
+
+
+def _check_levels(learned: tuple[float, float] | None, present: tuple[float, float]) -> None:
+    """Between grey levels that a camera does not have, every picture is black, or white."""
+    if learned is None:
+        return
+    shared = min(learned[1], present[1]) - max(learned[0], present[0])
+    narrower = min(learned[1] - learned[0], present[1] - present[0])
+    if shared < LEVELS_SHARED * narrower:
+        raise InputError(
+            f"the policy learned with grey levels {learned[0]:g} to {learned[1]:g}, but this "
+            f"camera has {present[0]:g} to {present[1]:g}: train on a stack of this camera, or set "
+            f"display_range in its rig file"
+        )
 
 
 def _push(history: Any, cells: IntArray, newest: Any, first: bool) -> None:

@@ -5,6 +5,7 @@ One pure function, used wherever a focus run ends: it sees only what a rig can s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from enum import StrEnum
 
@@ -18,6 +19,7 @@ FOCUSED_FRACTION = 0.9
 """A focused end is at least this share of the sharpest look (yu2018, section III.B)."""
 END_FRACTION = 0.01
 """This close to a limit, as a share of the range, is at it: searches approach, but never touch."""
+FLAT_STEPS = 4
 SIGNAL_OVER_NOISE = 1.5
 """A sample shows at least this many times the sharpness of pure noise."""
 
@@ -51,6 +53,7 @@ def judge(
     noise: FloatArray | float,
     limits: tuple[float, float],
     events: Collection[str],
+    fine_step: float = math.inf,
 ) -> Verdict:
     """The verdict on one run.
 
@@ -58,14 +61,17 @@ def judge(
     noise:  the sharpness that nothing but the noise of each picture would have, (N,) or one for
     all; a sample is there if any look stands out from its own.
     limits: of the axis. ``events``: what happened besides looks, out of "stopped" (the policy
-    stopped of itself), "left_range", "step_limit", "aborted", "error".
+    stopped of itself), "left_range", "step_limit", "aborted", "error". fine_step: of the
+    instrument: looks that lie several of them apart and hardly differ do not show where focus is.
 
     Order: error, aborted, no_sample, at_limit, timed_out, unsure, focused.
     """
-    if "error" in events or len(positions) == 0 or not np.isfinite(sharpness).all():
+    if "error" in events:
         return Verdict.ERROR
     if "aborted" in events:
         return Verdict.ABORTED
+    if len(positions) == 0 or not np.isfinite(sharpness).all():
+        return Verdict.ERROR
     if _shows_no_sample(positions, sharpness, noise, limits):
         return Verdict.NO_SAMPLE
     best = int(np.argmax(sharpness))
@@ -73,6 +79,8 @@ def judge(
         return Verdict.AT_LIMIT
     if "step_limit" in events:
         return Verdict.TIMED_OUT
+    if is_flat(positions, sharpness, fine_step):
+        return Verdict.UNSURE
     if "stopped" in events and sharpness[-1] >= FOCUSED_FRACTION * sharpness[best]:
         return Verdict.FOCUSED
     return Verdict.UNSURE
@@ -90,6 +98,14 @@ def limit_direction(
 def is_blurrier(end: float, reference: float, curve_range: float) -> bool:
     """Whether ``end`` is below ``reference`` by more than 2 % of the curve's range."""
     return end < reference - BLURRIER_FRACTION * curve_range
+
+
+def is_flat(positions: FloatArray, sharpness: FloatArray, fine_step: float) -> bool:
+    """Whether three looks or more, over four fine steps or more, hardly differ: near focus they
+    would by a twentieth. What is seen does not follow the focus, as with a stage that stands still
+    and says that it moves, or the fine step is far too small."""
+    wide = len(positions) >= 3 and float(np.ptp(positions)) >= FLAT_STEPS * fine_step
+    return bool(wide and np.ptp(sharpness) <= BLURRIER_FRACTION * sharpness.max())
 
 
 def _is_at_end(positions: FloatArray, best: float, limits: tuple[float, float]) -> bool:

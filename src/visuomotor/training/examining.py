@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,9 @@ class Examiner:
         self._env, task = focus_env(config, stack, stack.num_positions)
         self._stack = stack
         self._fair = fair_starts(task, stack)
+        kept = replace(config, display_range=stack.display_range)  # as the policy keeps it
         self._others = {
-            name: (focus_env(config, other, other.num_positions)[0], other.positions)
+            name: (focus_env(kept, other, other.num_positions)[0], other.positions)
             for name, other in others.items()
         }
 

@@ -49,7 +49,7 @@ def train(
     examiner = Examiner(config.task, stack, others or {})
     frames = task.frames
     assert frames is not None  # a stack at its own positions has finitely many pictures
-    kept = autofocus.with_fine_step(task.spec, stack.spacing, stack.unit)
+    kept = autofocus.for_view(task.spec, stack.spacing, stack.unit, stack.display_range)
     learner = dqn.DQN(kept, config.agent, config.seed)
     learner.calibrate(frames.get(np.arange(stack.num_positions)))
     seeds = np.random.SeedSequence(config.seed).spawn(2)
@@ -75,7 +75,7 @@ def train(
             standing.steps += config.cells
             if standing.steps >= config.warmup_steps:
                 for _ in range(config.updates_per_row):
-                    losses = _gradient_step(learner, replay, sampling_draws, config)
+                    losses = _gradient_step(learner, replay, sampling_draws, config.agent)
             due = standing.steps // config.evaluate_every > standing.evaluations
             if due or standing.steps >= config.steps:
                 metrics = examiner.examine(learner.policy(), standing)
@@ -92,10 +92,10 @@ def train(
 
 
 def _gradient_step(
-    learner: dqn.DQN, replay: Replay, draws: np.random.Generator, config: TrainConfig
+    learner: dqn.DQN, replay: Replay, draws: np.random.Generator, agent: dqn.DQNConfig
 ) -> dict[str, float]:
     """Sample, augment, and learn once."""
-    agent = config.agent
     batch = replay.sample(draws, agent.batch, agent.n_step, agent.gamma)
-    batch = batch._replace(frames=augment(batch.frames, draws, agent.shift_px, agent.brightness))
+    frames = augment(batch.frames, draws, agent.shift_px, agent.brightness, agent.jitter_px)
+    batch = batch._replace(frames=frames)
     return learner.update(batch, learner.targets(batch))

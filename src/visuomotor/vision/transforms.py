@@ -98,17 +98,28 @@ def checked_roi(roi: tuple[int, int, int, int], height: int, width: int) -> ROI:
 
 
 def augment(
-    frames: ByteArray, generator: np.random.Generator, shift_px: int, brightness: float
+    frames: ByteArray,
+    generator: np.random.Generator,
+    shift_px: int,
+    brightness: float,
+    jitter_px: int = 0,
 ) -> NDArray[Any]:
-    """The pictures (U, h, w) of one batch, shifted together by up to shift_px and each scaled in
-    brightness by up to the given fraction. Float32 if anything was scaled, else uint8."""
+    """The pictures (U, h, w) of one batch, shifted together by up to shift_px, each by up to
+    jitter_px besides, and each scaled in brightness by up to the given fraction. Float32 if
+    anything was scaled, else uint8."""
     result: NDArray[Any] = frames
-    if shift_px > 0:
-        down, right = generator.integers(-shift_px, shift_px + 1, 2)
-        height, width = frames.shape[1:]
-        rows = np.clip(np.arange(height) + down, 0, height - 1)
-        columns = np.clip(np.arange(width) + right, 0, width - 1)
-        result = frames[:, rows[:, None], columns]
+    if shift_px > 0 or jitter_px > 0:
+        shift = generator.integers(-shift_px, shift_px + 1, 2)  # down, right
+        count, height, width = frames.shape
+        if jitter_px > 0:
+            shifts = shift + generator.integers(-jitter_px, jitter_px + 1, (count, 2))
+            rows = np.clip(np.arange(height) + shifts[:, :1], 0, height - 1)  # (U, h)
+            columns = np.clip(np.arange(width) + shifts[:, 1:], 0, width - 1)  # (U, w)
+            result = frames[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None]]
+        else:
+            rows = np.clip(np.arange(height) + shift[0], 0, height - 1)
+            columns = np.clip(np.arange(width) + shift[1], 0, width - 1)
+            result = frames[:, rows[:, None], columns]
     if brightness > 0:
         gains = generator.uniform(1 - brightness, 1 + brightness, (len(frames), 1, 1))
         result = result * gains.astype(np.float32)

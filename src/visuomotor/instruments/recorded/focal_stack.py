@@ -35,13 +35,18 @@ FINE_STEPS_IN_ZONE = 5
 class FocalStack:
     """Pictures (P, H, W) or (P, H, W, 3), uint8 or uint16, at ascending positions (P,).
 
-    ``display_range`` maps grey levels to 8 bit, fixed for the stack by percentiles of all recorded
-    planes. ``resample`` gives a stack at other positions, blended linearly between the planes on
-    both sides and labelled by ``interpolated_from``.
+    ``display_range`` maps grey levels to 8 bit, fixed for the stack: as given, else by percentiles
+    of all recorded planes. ``resample`` gives a stack at other positions, blended linearly between
+    the planes on both sides and labelled by ``interpolated_from``.
     """
 
     def __init__(
-        self, frames: Frames, positions: ArrayLike, unit: str = "um", name: str = "stack"
+        self,
+        frames: Frames,
+        positions: ArrayLike,
+        unit: str = "um",
+        name: str = "stack",
+        display_range: tuple[float, float] | None = None,
     ) -> None:
         self.frames = _checked_frames(np.asarray(frames), name)
         """The recorded planes, also of a resampled stack."""
@@ -51,7 +56,8 @@ class FocalStack:
         self.interpolated_from: int | None = None
         """Number of recorded planes, if the positions are not those of the planes."""
         self._recorded_at = self.positions
-        self.display_range = percentile_range(self.frames)
+        self._told_range = display_range
+        self.display_range = display_range or percentile_range(self.frames)
         self._memos: dict[Hashable, dict[Any, Any]] = {}
 
     @classmethod
@@ -64,20 +70,23 @@ class FocalStack:
     ) -> FocalStack:
         """Read a stack: OME-TIFF, ImageJ or multi-page TIFF, or a folder of pictures.
 
-        spacing, unit: between neighbouring planes; by default from the file's metadata, or planes
-        are counted (unit "plane"). In a folder the number in each name is its position, so that a
-        missing picture leaves a gap. channel: of a TIFF with several. InputError if it is no stack.
+        spacing, unit: between neighbouring planes; by default from the file's metadata, which may
+        give each plane its own position, or planes are counted (unit "plane"). In a folder the
+        number in each name is its position, so that a missing picture leaves a gap. channel: of a
+        TIFF with several. InputError if it is no stack.
         """
         source = Path(path)
         pictures = read_pictures(source, channel)
         if spacing is not None and not (np.isfinite(spacing) and spacing > 0):
             raise InputError(f"{source}: spacing: expected a positive distance, got {spacing}")
         step = spacing or pictures.spacing or 1.0
+        told = pictures.positions if spacing is None else None
         known = unit or ("um" if spacing is not None else pictures.unit)
         name = (
             source.name.removesuffix(".tif").removesuffix(".ome") if source.suffix else source.name
         )
-        return cls(pictures.frames, pictures.numbers * step, known, name)
+        at = pictures.numbers * step if told is None else told
+        return cls(pictures.frames, at, known, name, pictures.display_range)
 
     @property
     def num_positions(self) -> int:
@@ -125,7 +134,8 @@ class FocalStack:
         """The recorded planes from one position to another, both included, as a stack."""
         slack = 1e-6 * self.spacing
         inside = (self._recorded_at >= first - slack) & (self._recorded_at <= last + slack)
-        return FocalStack(self.frames[inside], self._recorded_at[inside], self.unit, self.name)
+        at = self._recorded_at[inside]
+        return FocalStack(self.frames[inside], at, self.unit, self.name, self._told_range)
 
     def frames_at(self, positions: ArrayLike) -> Frames:
         """Grey pictures (M, H, W) at any positions (M,) in the range, blended linearly."""
@@ -160,7 +170,7 @@ class FocalStack:
         memo = self.memo(self.region(roi))
         if "fine_step" not in memo:
             curve = self.curve(lambda frames: tenengrad(smooth(frames, 1.0)), roi)
-            memo["fine_step"] = _zone_width(curve) / FINE_STEPS_IN_ZONE
+            memo["fine_step"] = zone_width(curve) / FINE_STEPS_IN_ZONE
         return float(memo["fine_step"])
 
     def region(self, roi: RoiChoice) -> ROI | None:
@@ -241,7 +251,7 @@ def _checked_positions(positions: ArrayLike, count: int, name: str) -> FloatArra
     return values
 
 
-def _zone_width(curve: FocusCurve) -> float:
+def zone_width(curve: FocusCurve) -> float:
     """Width of the stretch around the peak above 0.9 of the maximum, ends interpolated; for a flat
     curve, what makes a fine step a 130th of the range."""
     positions, sharpness = curve.positions, curve.sharpness

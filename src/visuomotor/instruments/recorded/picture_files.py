@@ -5,9 +5,10 @@ OME-TIFF, ImageJ TIFF, multi-page TIFF, or a folder of TIFF, PNG, JPEG or BMP pi
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ class Pictures(NamedTuple):
     numbers: FloatArray  # (P,) index of each picture along the focus axis
     spacing: float | None  # distance from one number to the next
     unit: str
+    positions: FloatArray | None = None  # (P,) where each was taken, if the file tells
+    display_range: tuple[float, float] | None = None  # as the rig's file had it that recorded it
 
 
 def read_pictures(path: Path, channel: int | None = None) -> Pictures:
@@ -159,6 +162,8 @@ def _read_tiff(path: Path, channel: int | None) -> Pictures:
                 )
             axes, data = _whole_series(path, tif)
             spacing, unit = _spacing(tif)
+            placed = _positions(tif)
+            levels = _levels(noted_in(tif))
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes the decoder stumble over
@@ -170,7 +175,12 @@ def _read_tiff(path: Path, channel: int | None) -> Pictures:
             f"{path}: expected a whole TIFF file, got one that is damaged ({problems[0]})"
         )
     frames = _planes(path, np.asarray(data), axes, channel)
-    return Pictures(frames, np.arange(len(frames), dtype=np.float64), spacing, unit)
+    numbers = np.arange(len(frames), dtype=np.float64)
+    if placed is None or len(placed[0]) != len(frames):
+        return Pictures(frames, numbers, spacing, unit, None, levels)
+    at, unit = placed
+    order = np.argsort(at, kind="stable")
+    return Pictures(frames[order], numbers, spacing, unit, at[order], levels)
 
 
 def _whole_series(path: Path, tif: tifffile.TiffFile) -> tuple[str, Any]:
@@ -251,6 +261,57 @@ def _spacing(tif: tifffile.TiffFile) -> tuple[float | None, str]:
     if not isinstance(size, (int, float)) or not size > 0:
         return None, PLANE
     return float(size), "um" if unit in _MICROMETRES else str(unit)
+
+
+def _positions(tif: tifffile.TiffFile) -> tuple[FloatArray, str] | None:
+    """Where each plane was taken, and the unit: from OME's Plane elements, or from what
+    ``StackWriter`` notes on each page. None unless every plane has a place of its own."""
+    if tif.is_ome and tif.ome_metadata:
+        images = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]
+        planes = (images[0] if isinstance(images, list) else images)["Pixels"].get("Plane", [])
+        notes = [(p.get("PositionZ"), p.get("PositionZUnit", "um")) for p in _as_list(planes)]
+    else:
+        notes = [_noted(page) for page in tif.pages]
+    at = [where for where, _ in notes if isinstance(where, (int, float))]
+    if len(at) < len(notes) or len(set(at)) < len(at) or not at:
+        return None
+    unit = str(notes[0][1])
+    return np.array(at, np.float64), "um" if unit in _MICROMETRES else unit
+
+
+def noted_in(tif: tifffile.TiffFile) -> dict[str, Any]:
+    """What ``StackWriter`` was told about this recording; empty for any other file."""
+    try:
+        if tif.is_ome and tif.ome_metadata:
+            image = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]
+            return dict(json.loads(image["Description"]))
+        about = dict(json.loads(tif.pages.first.description))
+        del about["position"], about["unit"]
+    except (ValueError, TypeError, KeyError, IndexError):
+        return {}
+    return about
+
+
+def _levels(about: Mapping[str, Any]) -> tuple[float, float] | None:
+    """``display_range`` of the camera of the rig that recorded this, where its owner chose one."""
+    try:
+        black, white = about["rig"]["camera"]["display_range"]
+        return (float(black), float(white)) if black < white else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _noted(page: tifffile.TiffPage | tifffile.TiffFrame) -> tuple[Any, str]:
+    """Position and unit in a page's description, as ``StackWriter`` writes it."""
+    try:
+        note = json.loads(page.aspage().description)
+        return note["position"], note["unit"]
+    except (ValueError, TypeError, KeyError):
+        return None, ""
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _describe(frame: Any) -> str:
