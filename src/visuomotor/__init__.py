@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from visuomotor.evaluate import evaluate, summarise
     from visuomotor.instruments.recorded.focal_stack import FocalStack
     from visuomotor.instruments.simulated.demo_view import demo_stack
+    from visuomotor.instruments.workcells import open_rig
     from visuomotor.runner import FocusResult, focus, focus_cells
     from visuomotor.tasks.judging import Verdict, judge
     from visuomotor.zoo import load_policy
@@ -38,6 +39,7 @@ _PUBLIC = {
     "focus_cells": "visuomotor.runner",
     "judge": "visuomotor.tasks.judging",
     "load_policy": "visuomotor.zoo",
+    "open_rig": "visuomotor.instruments.workcells",
     "summarise": "visuomotor.evaluate",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "focus_cells",
     "judge",
     "load_policy",
+    "open_rig",
     "summarise",
 ]
 
