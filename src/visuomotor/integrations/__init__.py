@@ -1,0 +1,1 @@
+"""visuomotor inside other people's programs: one file for each."""
