@@ -10,7 +10,7 @@ import tyro
 
 import visuomotor
 from visuomotor.discovery import names_in
-from visuomotor.errors import InputError, MissingExtraError
+from visuomotor.errors import InputError, MissingExtraError, RigError, in_words
 
 DESCRIPTION = "Look through a camera, move, look again, and stop when it is in focus."
 
@@ -30,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = tyro.extras.subcommand_cli_from_dict(
             commands, prog="visuomotor", description=DESCRIPTION, args=words or ["--help"]
         )
-    except (InputError, MissingExtraError) as error:
-        print(f"visuomotor: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("visuomotor: stopped", file=sys.stderr)
+    except (InputError, MissingExtraError, RigError) as error:
+        print(f"visuomotor: {in_words(error)}", file=sys.stderr)
+        code = 1 if isinstance(error, RigError) else 2
+    except KeyboardInterrupt as stop:
+        print(f"visuomotor: {in_words(stop)}", file=sys.stderr)
         code = 130
     if code:
         raise SystemExit(code)

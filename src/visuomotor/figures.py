@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,23 @@ def demo_figure(
         _save(figure, path)
 
 
+def _numbered(
+    x: NDArray[Any], y: NDArray[Any], shown: Iterable[int]
+) -> list[tuple[float, float, str]]:
+    """Where to write the number of each look; looks too near to each other share one text."""
+    near = np.array([max(np.ptp(x), 1e-300) * 0.06, max(np.ptp(y), 1e-300) * 0.05])
+    groups: list[list[int]] = []
+    for look in shown:
+        here = np.array([x[look], y[look]])
+        for group in groups:
+            if (np.abs(here - (x[group[0]], y[group[0]])) < near).all():
+                group.append(look)
+                break
+        else:
+            groups.append([look])
+    return [(x[g[0]], y[g[0]], ", ".join(str(look + 1) for look in g)) for g in groups]
+
+
 def focus_figure(
     path: Path,
     curve: FocusCurve | None,
@@ -108,9 +125,9 @@ def focus_figure(
             _draw_curve(axes, curve, scale)
         axes.plot(positions, sharpness / scale, "-", color=_COLOURS[0], lw=1, alpha=0.6)
         axes.scatter(positions, sharpness / scale, color=_COLOURS[0], zorder=3, s=26)
-        for order, (x, y) in enumerate(zip(positions, sharpness / scale, strict=True), start=1):
-            if len(positions) <= 25 or order in (1, len(positions)):
-                axes.annotate(str(order), (x, y), (4, 4), textcoords="offset points", fontsize=8)
+        shown = range(len(positions)) if len(positions) <= 25 else (0, len(positions) - 1)
+        for x, y, text in _numbered(positions, sharpness / scale, shown):
+            axes.annotate(text, (x, y), (4, 4), textcoords="offset points", fontsize=8)
         axes.set(
             xlabel=f"focus position ({result.unit})",
             ylabel="sharpness / maximum" if curve else "sharpness / sharpest look",
