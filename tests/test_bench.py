@@ -15,10 +15,11 @@ import tifffile
 from toys import blur_stack
 
 import visuomotor.benchmarks
-from visuomotor.benchmarks import focus
+from visuomotor.benchmarks import focus, micromanager
 from visuomotor.benchmarks.measuring import Skipped, rows_of
 from visuomotor.cli import main
 from visuomotor.discovery import names_in
+from visuomotor.errors import MissingExtraError
 from visuomotor.results import read
 
 BENCHMARKS = names_in("visuomotor.benchmarks", "Benchmark")
@@ -181,3 +182,16 @@ def test_wrong_words_are_refused(here: Path, capsys, words: tuple[str, ...], ans
     assert answer in err
     assert "measuring" not in out
     assert not (here / "benchmarks").exists()
+
+
+def test_a_missing_sdk_is_named_as_pip_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, package in (("useq", "useq-schema"), ("pymmcore_plus.mda", "pymmcore-plus")):
+        said = str(MissingExtraError(module, "micromanager"))
+        assert said.startswith(f"{package} is not installed")
+    for module in ("pymmcore_plus", "pymmcore_plus.experimental.unicore"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for name in ("_emulated", "_faults"):
+        monkeypatch.delitem(sys.modules, f"visuomotor.benchmarks.{name}", raising=False)
+        monkeypatch.delattr(f"visuomotor.benchmarks.{name}", raising=False)
+    with pytest.raises(MissingExtraError, match=r"^pymmcore-plus is not installed"):
+        micromanager.Benchmark(None, micromanager.CONFIG())
