@@ -18,6 +18,7 @@ from visuomotor.configs import to_plain
 from visuomotor.tasks.autofocus import AutofocusConfig, AutofocusTask
 from visuomotor.types import Act
 from visuomotor.vision.focus import tenengrad
+from visuomotor.vision.noise import noise_sharpness
 from visuomotor.vision.transforms import smooth
 
 STACK = blur_stack()
@@ -257,3 +258,20 @@ def test_wrong_input_is_refused_not_judged() -> None:
     kept.spec.config.update(fine_step=0.3, fine_step_unit="knob")
     with pytest.raises(vm.InputError, match=r"0\.3 knob, but this instrument's focus is in um"):
         vm.focus(rig(1.0), kept)
+
+
+def test_noise_is_asked_for_only_until_a_sample_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counting(pictures, measure):
+        asked.append(len(pictures))
+        return noise_sharpness(pictures, measure)
+
+    monkeypatch.setattr("visuomotor.tasks.focus_reader.noise_sharpness", counting)
+    stack = blur_stack()
+    assert vm.focus(stack.instrument(), vm.load_policy("search:brent")).verdict == "focused"
+    assert len(asked) == 1
+    asked.clear()
+    result = vm.focus(noise_stack().instrument(), vm.load_policy("search:brent"))
+    assert result.verdict == "no_sample"
+    assert len(asked) > 1

@@ -11,9 +11,12 @@ import numpy as np
 
 from visuomotor.instruments.rig import Rig
 from visuomotor.instruments.rig_config import rig_from_plain
+from visuomotor.instruments.simulated.demo_view import demo_stack
 from visuomotor.instruments.workcells import Workcells
 from visuomotor.runner import focus
+from visuomotor.tasks.autofocus import AutofocusConfig
 from visuomotor.types import Frame
+from visuomotor.vision.transforms import thumbnails
 from visuomotor.zoo import load_policy
 
 WARM_UP = 5
@@ -23,8 +26,7 @@ class Instant:
     """A camera and a drive that take no time: pictures are made beforehand."""
 
     def __init__(self, height_px: int, width_px: int, planes: int) -> None:
-        noise = np.random.default_rng(0)
-        base = noise.integers(0, 200, (height_px, width_px), np.uint8)
+        base = specimen(height_px, width_px)
         self._pictures = [np.roll(base, plane, axis=0) for plane in range(planes)]
         self.unit = "um"
         self._next = 0
@@ -77,6 +79,16 @@ class Instant:
         """No light."""
 
 
+def specimen(height_px: int, width_px: int) -> Frame:
+    """The demo's middle plane, side by side until the picture is full, with grain."""
+    view = demo_stack().planes(np.array([65]))[0]
+    times = -(-height_px // view.shape[0]), -(-width_px // view.shape[1])
+    full = np.tile(view, times)[:height_px, :width_px].astype(np.float32)
+    grain = np.random.default_rng(0).standard_normal(full.shape, np.float32)
+    picture: Frame = np.clip(full + grain, 0, 255).astype(np.uint8)
+    return picture
+
+
 def milliseconds(height_px: int, width_px: int, steps: int) -> list[float]:
     """(steps,) from one picture to the next of a sweep on a rig that takes no time itself."""
     values = {
@@ -96,3 +108,15 @@ def milliseconds(height_px: int, width_px: int, steps: int) -> list[float]:
     between = 1e3 * np.diff(instant.began)
     found: list[float] = between[WARM_UP : WARM_UP + steps].tolist()
     return found
+
+
+def thumbnail_milliseconds(height_px: int, width_px: int, repeats: int) -> list[float]:
+    """(repeats,) of making what a learned policy sees of a picture."""
+    picture = specimen(height_px, width_px)[None]
+    size_px, levels = AutofocusConfig().frame_size_px, (0.0, 255.0)
+    found = []
+    for _ in range(WARM_UP + repeats):
+        began = time.perf_counter()
+        thumbnails(picture, size_px, levels)
+        found.append(1e3 * (time.perf_counter() - began))
+    return found[WARM_UP:]

@@ -73,6 +73,15 @@ class Benchmark:
         settings = {"shape_px": [c.height_px, c.width_px]}
         return self._measured(median(times), "ms", len(times), began, settings)
 
+    def thumbnail_ms_2mp(self) -> Measured:
+        """What a learned policy adds to that, beside its decision: a small view of the picture."""
+        from visuomotor.benchmarks import _overhead
+
+        c, began = self._config, time.perf_counter()
+        times = _overhead.thumbnail_milliseconds(c.height_px, c.width_px, c.steps)
+        settings = {"shape_px": [c.height_px, c.width_px]}
+        return self._measured(median(times), "ms", len(times), began, settings)
+
     def mda_worst_error_um(self) -> Measured:
         """Farthest that a z-stack's middle lay from focus: 9 places, 3 time points, 2 channels."""
         errors, seconds, note = self._acquired[0], self._acquired[2], self._acquired[3]

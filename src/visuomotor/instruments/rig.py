@@ -297,17 +297,17 @@ class Rig:
     def _check_that_pictures_change(self, picture: Frame) -> None:
         """Even an empty field has noise: the same bytes again and again are an old buffer. Not so
         where all is black or saturated."""
-        if self.newest is None or not np.array_equal(self.newest, picture):
+        if self.newest is None or not _are_same(self.newest, picture):
             self._same_at.clear()
         self.newest = picture
         self.first = picture if self.first is None else self.first
         here = self.focus.last
-        if picture.min() == picture.max():
-            return
         if all(abs(here - place) > self.focus.tolerance for place in self._same_at):
             self._same_at.append(here)
-        if len(self._same_at) >= SAME_PICTURES:
-            self._same_at.clear()
+        if len(self._same_at) < SAME_PICTURES:
+            return
+        self._same_at.clear()
+        if picture.min() < picture.max():
             raise RigError(
                 f"{self.config.name}: camera: pictures at {SAME_PICTURES} positions in a row are "
                 f"the same to the last bit: they are not new"
@@ -320,3 +320,9 @@ class Rig:
         if self._wanted_roi == "auto":
             return content_roi(picture[None])
         return checked_roi(self._wanted_roi, *picture.shape[:2])
+
+
+def _are_same(one: Frame, other: Frame) -> bool:
+    """Different pictures differ nearly everywhere, so a few pixels tell most of them apart."""
+    few = (slice(None, None, 61), slice(None, None, 61))
+    return np.array_equal(one[few], other[few]) and np.array_equal(one, other)

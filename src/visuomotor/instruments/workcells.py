@@ -202,7 +202,8 @@ class WorkcellCamera:
 
     def __init__(self, cells: Workcells) -> None:
         self._cells = cells
-        self._blank: Frame | None = None
+        self._like: Frame = np.zeros((8, 8), np.uint8)
+        """The newest picture that came."""
 
     @property
     def timeout_ms(self) -> float:
@@ -224,17 +225,19 @@ class WorkcellCamera:
     def grab(self, cells: IntArray) -> Frames:
         """The picture of a cell that failed is black."""
         pictures = self._cells.each(cells, lambda rig, _: rig.snap())
-        good = next((picture for picture in pictures if picture is not None), self._blank)
-        if good is None:
-            good = np.zeros((8, 8), np.uint8)
-        self._blank = np.zeros_like(good)
+        good = next((picture for picture in pictures if picture is not None), self._like)
+        self._like = good
         for picture in pictures:
             if picture is not None and (picture.shape, picture.dtype) != (good.shape, good.dtype):
                 raise InputError(
                     f"Workcells: expected pictures of one kind, got {good.dtype} {good.shape} and "
                     f"{picture.dtype} {picture.shape}"
                 )
-        filled = [self._blank if picture is None else picture for picture in pictures]
+        if len(pictures) == 1 and pictures[0] is not None:
+            alone: Frames = pictures[0][None]  # not copied: it may be large
+            return alone
+        black = np.zeros_like(good)
+        filled = [black if picture is None else picture for picture in pictures]
         return np.stack(filled) if filled else np.zeros((0, *good.shape), good.dtype)
 
 

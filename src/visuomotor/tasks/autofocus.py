@@ -23,6 +23,7 @@ from visuomotor.instruments.protocols import CanFail, FocusInstrument, HasFocusT
 from visuomotor.tasks.base import PolicySpec
 from visuomotor.tasks.focus_reader import FocusReader
 from visuomotor.tasks.focus_truth import FocusTruth
+from visuomotor.tasks.judging import SIGNAL_OVER_NOISE
 from visuomotor.types import (
     BoolArray,
     Command,
@@ -33,7 +34,7 @@ from visuomotor.types import (
     Observation,
 )
 from visuomotor.vision import focus
-from visuomotor.vision.transforms import smooth
+from visuomotor.vision.sharpness import smoothed
 
 NAME = "autofocus"
 VERSION = 1
@@ -141,6 +142,7 @@ class AutofocusTask:
         _check(self.config)
         self._steps = np.array(self.config.steps, np.int64)
         self._for_a_person = for_a_person
+        self._measure = smoothed(self.config.measure, self.config.smooth_px)
 
     # -- spaces ------------------------------------------------------------------------------
 
@@ -188,6 +190,7 @@ class AutofocusTask:
                 f"but this instrument's focus is in {unit}"
             )
         self._rig = instrument
+        self._can_fail = instrument if isinstance(instrument, CanFail) else None
         self.fine_step = self.config.fine_step or instrument.fine_step
         low, high = instrument.focus.limits
         if high - low > MAX_GRID * self.fine_step:
@@ -196,8 +199,10 @@ class AutofocusTask:
                 f"got {self.fine_step:g} {unit}"
             )
         self._reader = FocusReader(
-            instrument.camera, self.config, self.measure, instrument.num_cells, self._for_a_person
+            instrument.camera, self.config, self.measure, instrument.num_cells
         )
+        # Noise matters only until a look has shown that there is a sample.
+        self._seeks_sample = np.full(instrument.num_cells, self._for_a_person)
         self._cells = _Cells.empty(instrument.num_cells, self.config.history)
         self._truth: FocusTruth | None = None
         if isinstance(instrument, HasFocusTruth) and not self._for_a_person:
@@ -209,7 +214,7 @@ class AutofocusTask:
 
     def measure(self, frames: Frames) -> FloatArray:
         """Sharpness as this task reads it, (M, H, W[, 3]) -> (M,)."""
-        sharpness = focus.measure(self.config.measure)(smooth(frames, self.config.smooth_px))
+        sharpness = self._measure(frames)
         if self.config.brightness_counts:
             sharpness = sharpness * frames.mean(axis=tuple(range(1, frames.ndim))) ** 2
         return sharpness
@@ -335,7 +340,10 @@ class AutofocusTask:
         if len(cells) == 0:
             return
         s.position[cells] = at
-        sharpness, noise = self._reader.look(cells, first)
+        if first:
+            self._seeks_sample[cells] = self._for_a_person
+        sharpness, noise = self._reader.look(cells, first, self._seeks_sample[cells])
+        self._seeks_sample[cells] &= sharpness <= SIGNAL_OVER_NOISE * noise
         seen = ~self._failed()[cells]
         cells = cells[seen]
         s.sharpness[cells], s.noise[cells] = sharpness[seen], noise[seen]
@@ -347,9 +355,9 @@ class AutofocusTask:
 
     def _failed(self) -> BoolArray:
         """(B,) cells whose rig failed."""
-        if not isinstance(self._rig, CanFail):
+        if self._can_fail is None:
             return np.zeros(self._rig.num_cells, np.bool_)
-        return np.array([failure is not None for failure in self._rig.failures])
+        return np.array([failure is not None for failure in self._can_fail.failures])
 
     def state_dict(self) -> dict[str, Any]:
         if not isinstance(self._rig, Resumable):

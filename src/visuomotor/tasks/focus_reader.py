@@ -14,7 +14,7 @@ import numpy as np
 from visuomotor.errors import InputError
 from visuomotor.frames import FrameBank
 from visuomotor.instruments.protocols import Camera, FiniteCamera
-from visuomotor.types import ByteArray, FloatArray, Frames, IntArray
+from visuomotor.types import BoolArray, ByteArray, FloatArray, Frames, IntArray
 from visuomotor.vision.noise import noise_sharpness
 from visuomotor.vision.transforms import thumbnails
 
@@ -30,6 +30,8 @@ class ReadingConfig(Protocol):
     def frame_size_px(self) -> int: ...
     @property
     def history(self) -> int: ...
+    @property
+    def observation(self) -> tuple[str, ...]: ...
     @property
     def measure(self) -> str: ...
     @property
@@ -59,7 +61,6 @@ class FocusReader:
         config: ReadingConfig,
         measure: Measure,
         num_cells: int,
-        want_noise: bool,
     ) -> None:
         """InputError for a policy's grey levels that the camera does not have."""
         _check_levels(config.display_range, camera.display_range)
@@ -67,7 +68,7 @@ class FocusReader:
         self._size_px = config.frame_size_px
         self._display_range = config.display_range
         self._measure = measure
-        self._want_noise = want_noise
+        self._want_frames = "frames" in config.observation
         self._finite = camera if isinstance(camera, FiniteCamera) else None
         if self._finite is not None:
             key = (
@@ -86,24 +87,28 @@ class FocusReader:
             shape = (num_cells, config.history, self._size_px, self._size_px)
             self._frames = np.zeros(shape, np.uint8)
 
-    def look(self, cells: IntArray, first: bool) -> tuple[FloatArray, FloatArray]:
+    def look(
+        self, cells: IntArray, first: bool, want_noise: BoolArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Take a picture of each cell (M,); returns its sharpness, and that of pure noise (M,).
 
         first: the picture opens an episode and fills the whole history (yu2018: at reset the first
-        frame is repeated). Noise is 0 where it is not wanted.
+        frame is repeated). want_noise: (M,); elsewhere noise is 0.
         """
+        noise = np.zeros(len(cells))
         if self._finite is not None:
             ids = self._finite.frame_ids(cells)
             self._read(ids)
             _push(self._ids, cells, ids, first)
-            noise = self._known_noise(ids) if self._want_noise else np.zeros(len(ids))
+            noise[want_noise] = self._known_noise(ids[want_noise])
             return self._readings.sharpness[ids], noise
         pictures = self._camera.grab(cells)
-        _push(self._frames, cells, self._thumbnails(pictures), first)
-        sharpness = self._measure(pictures)
-        if not self._want_noise:
-            return sharpness, np.zeros(len(cells))
-        return sharpness, noise_sharpness(pictures, self._measure)
+        if self._want_frames:
+            _push(self._frames, cells, self._thumbnails(pictures), first)
+        if want_noise.any():
+            asked = pictures if want_noise.all() else pictures[want_noise]
+            noise[want_noise] = noise_sharpness(asked, self._measure)
+        return self._measure(pictures), noise
 
     def history(self) -> ByteArray:
         """(B, history, h, w), newest first."""

@@ -59,7 +59,7 @@ def judge(
 
     positions, sharpness: (N,) every look in order, the last one where the run ended.
     noise:  the sharpness that nothing but the noise of each picture would have, (N,) or one for
-    all; a sample is there if any look stands out from its own.
+    all; a sample is there if any look stands out from its own, so that what came after may be 0.
     limits: of the axis. ``events``: what happened besides looks, out of "stopped" (the policy
     stopped of itself), "left_range", "step_limit", "aborted", "error". fine_step: of the
     instrument: looks that lie several of them apart and hardly differ do not show where focus is.

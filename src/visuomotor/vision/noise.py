@@ -17,6 +17,8 @@ _MASK_GAIN = 6.0
 """Root of the sum of the mask's squares: white noise of sigma 1 comes out with sigma 6."""
 _NORMAL_MAD = 0.6745
 _CROP_PX = 256
+_NOISE_PX = 128
+"""So many pixels of noise tell its sharpness to 1 %."""
 
 
 def noise_sigma(frames: Frames) -> FloatArray:
@@ -30,7 +32,7 @@ def noise_sigma(frames: Frames) -> FloatArray:
     sigmas = np.empty(len(gray))
     for i, picture in enumerate(gray):
         response = cv2.filter2D(picture.astype(np.float32), cv2.CV_32F, _MASK)[1:-1, 1:-1]
-        median = float(np.median(np.abs(response)))
+        median = _median(np.abs(response))
         # Whole grey levels can hide small noise from a median; the mean still sees it.
         spread = median / _NORMAL_MAD if median > 0 else float(np.abs(response).mean()) * 1.2533
         sigmas[i] = spread / _MASK_GAIN
@@ -44,13 +46,23 @@ def noise_sharpness(frames: Frames, measure: Callable[[Frames], FloatArray]) -> 
     """
     gray = to_gray(_middle(frames))
     sigmas = noise_sigma(frames)
-    white = _white_noise(gray.shape[1], gray.shape[2])
+    white = _white_noise(*(min(side, _NOISE_PX) for side in gray.shape[1:]))
     sharpness = np.empty(len(gray))
+    pair = np.empty((2, *white.shape), np.float32)
     for i, (picture, sigma) in enumerate(zip(gray, sigmas, strict=True)):
-        pair = np.stack([picture.mean() + sigma * white, np.full_like(white, picture.mean())])
-        noisy, flat = measure(pair.astype(np.float32))
+        pair[:] = picture.mean()
+        pair[0] += np.float32(sigma) * white
+        noisy, flat = measure(pair)
         sharpness[i] = noisy - flat
     return sharpness
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Of all values. With one place to find, ``np.partition`` is five times as fast as with two."""
+    middle = values.size // 2
+    parted = np.partition(values, middle, axis=None)
+    below = parted[middle] if values.size % 2 else parted[:middle].max()
+    return (float(below) + float(parted[middle])) / 2
 
 
 @functools.lru_cache(maxsize=4)

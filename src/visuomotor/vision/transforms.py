@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -12,6 +13,8 @@ from visuomotor.errors import InputError
 from visuomotor.types import ROI, ByteArray, Frames
 
 MIN_ROI_PX = 8
+FEWER_ROWS = 4
+"""With so many rows to one of the thumbnail they are summed first."""
 
 
 def to_gray(frames: Frames) -> Frames:
@@ -34,10 +37,30 @@ def thumbnails(frames: Frames, size_px: int, display_range: tuple[float, float])
     for i, picture in enumerate(to_gray(frames)):
         shrinking = min(picture.shape) >= size_px
         method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-        small[i] = cv2.resize(picture.astype(np.float32), (size_px, size_px), interpolation=method)
+        rows = _fewer_rows(picture, size_px) if len(picture) >= FEWER_ROWS * size_px else picture
+        small[i] = cv2.resize(
+            rows.astype(np.float32, copy=False), (size_px, size_px), interpolation=method
+        )
     scaled = np.rint((small - black) * (255.0 / (white - black)))
     levels: ByteArray = np.clip(scaled, 0, 255).astype(np.uint8)
     return levels
+
+
+def _fewer_rows(picture: Frames, count: int) -> NDArray[np.float32]:
+    """Area means along the columns, (H, W) -> (count, W): one after the other the two directions
+    take a third of the time that ``cv2.resize`` takes for both."""
+    height = len(picture)
+    fewer = np.empty((count, picture.shape[1]), np.float32)
+    for row in range(count):
+        first, last = row * height / count, (row + 1) * height / count
+        whole = math.ceil(first), math.floor(last)
+        total = cv2.reduce(picture[slice(*whole)], 0, cv2.REDUCE_SUM, dtype=cv2.CV_32F)[0]
+        if whole[0] > first:
+            total += np.float32(whole[0] - first) * picture[whole[0] - 1]
+        if last > whole[1]:
+            total += np.float32(last - whole[1]) * picture[whole[1]]
+        np.multiply(total, count / height, out=fewer[row])
+    return fewer
 
 
 def smooth(frames: Frames, sigma_px: float) -> Frames:
