@@ -114,3 +114,17 @@ def test_what_json_cannot_hold_is_refused(file: Path) -> None:
         with pytest.raises(InputError, match="plain numbers and words"):
             merge(file, [replace(SPEED, config=config)])
     assert not file.exists()
+
+
+def test_the_table_of_faults_is_what_was_measured() -> None:
+    folder = Path(__file__).parents[1] / "benchmarks"
+    table = (folder / "README.md").read_text(encoding="utf-8")
+    table = table.split("<!-- faults -->")[1].split("<!-- end of faults -->")[0]
+    shown = [[cell.strip() for cell in row.split("|")[2:-1]] for row in table.split("\n")[4:]]
+    measured = []
+    for row in read(folder / "results.json"):
+        if row.metric.startswith("bench.fault_"):
+            verdicts = [end.split(": ")[1] for end in row.note.split(";")[0].split(", ")]
+            measured.append([*verdicts, f"{row.ours:.0f} of {row.n}"])
+    assert measured
+    assert sorted(row for row in shown if row) == sorted(measured)
