@@ -16,7 +16,8 @@ endif
 
 TORCH_ARGS ?=
 DEMO_ARGS ?=
-PYTEST_ARGS ?=
+# A worker for each core: trainings in tests take one thread.
+PYTEST_ARGS ?= --numprocesses=auto
 
 # Windows' environments call their programs' folder Scripts.
 BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
