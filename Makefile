@@ -16,8 +16,8 @@ endif
 
 TORCH_ARGS ?=
 DEMO_ARGS ?=
-# A worker for each core: trainings in tests take one thread.
-PYTEST_ARGS ?= --numprocesses=auto
+# A worker for each core, up to four: each takes memory, and trainings in tests take one thread.
+PYTEST_ARGS ?= --numprocesses=auto --maxprocesses=4
 
 # Windows' environments call their programs' folder Scripts.
 BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)

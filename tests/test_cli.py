@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from command_line import run
 from toys import blur_stack, flat_stack
 
-from visuomotor.cli import main
 from visuomotor.discovery import names_in
+from visuomotor.figures import tidy
 from visuomotor.files import load_state, save_state
 from visuomotor.vision.focus import measures
 
@@ -27,16 +28,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tifffile.imwrite("toy.tif", blur_stack().frames, photometric="minisblack")
     tifffile.imwrite("flat.tif", flat_stack().frames, photometric="minisblack")
     return tmp_path
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    try:
-        main(words)
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def files(folder: Path) -> set[str]:
@@ -300,3 +291,8 @@ def test_bad_words(here: Path, capsys, words: tuple[str, ...], expected: str) ->
 def test_unknown_commands_and_flags_exit_with_2(capsys) -> None:
     assert run(capsys, "focuss")[0] == 2
     assert run(capsys, "score", "--no-such-flag")[0] == 2
+
+
+def test_positions_are_shown_without_rounding() -> None:
+    assert [f"{tidy(at):.4g}" for at in (-2.665e-15, -0.25, 1e3 + 1e-12)] == ["0", "-0.25", "1000"]
+    assert np.isnan(tidy(float("nan")))

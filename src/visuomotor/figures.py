@@ -88,6 +88,11 @@ def demo_figure(
         _save(figure, path)
 
 
+def tidy(position: float) -> float:
+    """As a person wants to read it: rounding is not shown, and there is no minus zero."""
+    return round(position, 9) + 0.0
+
+
 def _numbered(
     x: NDArray[Any], y: NDArray[Any], shown: Iterable[int]
 ) -> list[tuple[float, float, str]]:
@@ -133,14 +138,14 @@ def focus_figure(
             ylabel="sharpness / maximum" if curve else "sharpness / sharpest look",
         )
         axes.set_title(
-            f"{title}\n{result.verdict} at {result.position:.4g} {result.unit}, "
+            f"{title}\n{result.verdict} at {tidy(result.position):.4g} {result.unit}, "
             f"{result.exposures} exposures",
             loc="left",
         )
         if curve is not None:
             axes.legend(fontsize=8)
-        _picture(figure.add_subplot(grid[0, 1]), before, f"before: {result.start:.4g}")
-        _picture(figure.add_subplot(grid[1, 1]), after, f"after: {result.position:.4g}")
+        _picture(figure.add_subplot(grid[0, 1]), before, f"before: {tidy(result.start):.4g}")
+        _picture(figure.add_subplot(grid[1, 1]), after, f"after: {tidy(result.position):.4g}")
         _save(figure, path)
 
 

@@ -250,6 +250,17 @@ def test_another_rig_waits_for_what_is_put_back_late() -> None:
     assert toy.settings["exposure_ms"] == 10.0
 
 
+def test_a_rig_beside_one_that_hangs_does_not_hide_it() -> None:
+    hanging, fine = Toy(), Toy()
+    hanging.hangs["snap"] = 0.8
+    with rig(fine, **QUICK) as other:
+        vm.focus(Workcells([rig(hanging, **QUICK)]), vm.load_policy("search:hill-climb"))
+        other.snap()
+    with pytest.raises(DeviceTimeoutError, match="expected it to end"):
+        rig(hanging, **QUICK).__enter__()
+    time.sleep(0.8)
+
+
 class Hangs:
     """A policy under which the camera stops answering."""
 

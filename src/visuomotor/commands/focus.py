@@ -49,7 +49,7 @@ def command(
     """
     from rich.console import Console
 
-    from visuomotor.figures import focus_figure
+    from visuomotor.figures import focus_figure, tidy
     from visuomotor.files import finite
     from visuomotor.runner import focus_cells
     from visuomotor.zoo import load_policy
@@ -100,11 +100,12 @@ def command(
     if json_output:
         print(json.dumps(finite(answer)))
     else:
-        steps = " -> ".join(f"{position:.4g}" for position in result.path)
+        steps = " -> ".join(f"{tidy(position):.4g}" for position in result.path)
+        position, start_at = tidy(result.position), tidy(result.start)
         Console(highlight=False).print(
             f"policy:    {name} ({why})\n"
             f"verdict:   [bold]{result.verdict}[/bold]: {result.reason}\n"
-            f"position:  {result.position:.6g} {result.unit} (start {result.start:.6g})\n"
+            f"position:  {position:.6g} {result.unit} (start {start_at:.6g})\n"
             f"exposures: {result.exposures}\n"
             f"path:      {steps}\n"
             f"picture:   {out if drawn else 'none'}"

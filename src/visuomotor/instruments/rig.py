@@ -190,7 +190,9 @@ class Rig:
         workers = [self._camera_worker, self._focus_worker]
         for worker in workers:
             worker.close()
-        _left[self._note.camera] = [worker for worker in workers if worker.hangs]
+        # Of several rigs on one camera each may leave some.
+        left = [*_left.get(self._note.camera, []), *workers]
+        _left[self._note.camera] = [worker for worker in left if worker.hangs]
         if not self._camera_worker.hangs:
             self._note.leave(put_back=False)
         self._door = None

@@ -20,6 +20,7 @@ FOCUSED_FRACTION = 0.9
 END_FRACTION = 0.01
 """This close to a limit, as a share of the range, is at it: searches approach, but never touch."""
 FLAT_STEPS = 4
+"""Looks over so many fine steps show whether pictures follow the focus."""
 SIGNAL_OVER_NOISE = 1.5
 """A sample shows at least this many times the sharpness of pure noise."""
 
