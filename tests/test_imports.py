@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -61,3 +62,42 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = visuomotor.no_such_thing
+
+
+# Both are called with what they refuse in their own words: so it was they who were called.
+CALL_BOTH = """
+{statement}
+import visuomotor as vm
+from visuomotor.evaluate import Episode, evaluate
+import visuomotor.evaluate
+for called in (evaluate, vm.evaluate, vm.evaluate, visuomotor.evaluate.evaluate):
+    try:
+        called(None, None, episodes=0)
+    except vm.InputError as error:
+        print(error)
+assert callable(vm.summarise) and visuomotor.evaluate.Episode is Episode
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import visuomotor; visuomotor.evaluate",
+        "from visuomotor import evaluate",
+        "import visuomotor.evaluate",
+        "from visuomotor.evaluate import summarise",
+        "import visuomotor.cli",
+    ],
+)
+def test_a_function_and_the_file_of_its_name_may_be_imported_in_any_order(statement: str) -> None:
+    code = CALL_BOTH.format(statement=statement)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("expected at least 1 episode") == 4
+
+
+@pytest.mark.parametrize("name", visuomotor.__all__)
+def test_no_file_of_the_package_hides_a_public_name(name: str) -> None:
+    """Importing ``visuomotor.NAME`` makes ``visuomotor.NAME`` that file."""
+    if importlib.util.find_spec(f"visuomotor.{name}") is not None:
+        importlib.import_module(f"visuomotor.{name}")
+    assert callable(getattr(visuomotor, name)) or name == "__version__"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +19,11 @@ from visuomotor.types import FloatArray
 
 @dataclass(frozen=True)
 class Episode:
-    """One focus episode of a policy, without guard; positions and distances in the axis' unit."""
+    """One focus episode of a policy, without guard; positions and distances in the axis' unit.
+
+    Where the instrument disturbs itself (``protocols.DeadReckons``), positions and sharpness are
+    the true ones; ``travel`` is what its drive believes.
+    """
 
     start: float
     end: float
@@ -100,21 +107,37 @@ def _episodes(
         reward += rollout.step().reward
     last = rollout.info
     optimal = first.get("optimal_steps", np.zeros(len(mask), np.int64))
+    ends = [
+        (info.get("true_position", info["position"]), info.get("true_sharpness", info["sharpness"]))
+        for info in (first, last)
+    ]
+    (start, sharpness_start), (end, sharpness_end) = ends
     distance = np.abs(last.get("truth", np.full(len(mask), np.nan)))
     return [
         Episode(
-            start=float(first["position"][cell]),
-            end=float(last["position"][cell]),
+            start=float(start[cell]),
+            end=float(end[cell]),
             success=bool(last["success"][cell]),
             steps=int(last["steps"][cell]),
             exposures=int(last["exposures"][cell]),
             travel=float(last["travel"][cell]),
             reward=float(reward[cell]),
-            sharpness_start=float(first["sharpness"][cell]),
-            sharpness_end=float(last["sharpness"][cell]),
+            sharpness_start=float(sharpness_start[cell]),
+            sharpness_end=float(sharpness_end[cell]),
             maximum=float(last["maximum"][cell]),
             distance=float(distance[cell]),
             optimal_steps=int(optimal[cell]),
         )
         for cell in np.flatnonzero(mask)
     ]
+
+
+class _CallableModule(ModuleType):
+    """This file, which is ``visuomotor.evaluate`` as soon as anything imports it: it has the name
+    of the function that the package offers, so it is called like that function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> list[Episode]:
+        return evaluate(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableModule
