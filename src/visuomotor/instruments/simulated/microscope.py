@@ -15,9 +15,9 @@ V views, each described whole by its frozen ``MicroscopeConfig``, are rendered i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -29,12 +29,10 @@ from visuomotor.errors import InputError
 from visuomotor.instruments.recorded.focal_stack import FocalStack
 from visuomotor.instruments.simulated.optics import OpticsConfig, Pupil
 from visuomotor.instruments.simulated.sensor import Sensor, SensorConfig
+from visuomotor.instruments.simulated.simulated_instrument import SimulatedInstrument, recorded
 from visuomotor.instruments.simulated.specimens import specimen
 from visuomotor.types import FloatArray, Frames, IntArray
 from visuomotor.vision.focus import normalised_variance
-
-if TYPE_CHECKING:
-    from visuomotor.instruments.simulated.microscope_instrument import MicroscopeInstrument
 
 MAX_TILT_SLICES = 41
 """Depths at which a tilted field is rendered, at most: half a depth of field apart."""
@@ -81,10 +79,13 @@ class DriveConfig:
     """Travel of the stage for one unit: the gear ratio."""
     first: float = -20.0
     last: float = 20.0
+    """Focus is looked for from first to last."""
     focus: float = 0.0
     """Position where the middle of the specimen is in focus."""
     fine_step: float | None = None
-    """None: a quarter of the optics' depth of field."""
+    """None: a quarter of the optics' depth of field; of a camera lens, one unit."""
+    reach: tuple[float, float] | None = None
+    """Where the drive can go if the range may grow; None: no farther than first and last."""
 
     def __post_init__(self) -> None:
         wide = (-1e9, 1e9)
@@ -95,6 +96,23 @@ class DriveConfig:
                 f"Drive: first, last: expected ascending positions, got {self.first:g} and "
                 f"{self.last:g}"
             )
+        ends: tuple[float, ...] = self.hard_limits  # of a file, which may have any number
+        known = len(ends) == 2 and all(math.isfinite(end) for end in ends)
+        if not (known and ends[0] <= self.first and self.last <= ends[-1]):
+            raise InputError(
+                f"Drive: reach: expected it around {self.first:g} to {self.last:g}, "
+                f"got {self.reach}"
+            )
+
+    @property
+    def hard_limits(self) -> tuple[float, float]:
+        """Where the drive can go."""
+        return (self.first, self.last) if self.reach is None else self.reach
+
+    def between(self, low: float, high: float, fine_step: float) -> FloatArray:
+        """(P,) positions from low to high at most, a fine step apart."""
+        count = int((high - low) / fine_step + 1e-6) + 1
+        return low + fine_step * np.arange(count, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -122,8 +140,7 @@ class MicroscopeConfig:
     @property
     def positions(self) -> FloatArray:
         """(P,) the drive's positions, a fine step apart."""
-        count = int((self.drive.last - self.drive.first) / self.fine_step + 1e-6) + 1
-        return self.drive.first + self.fine_step * np.arange(count, dtype=np.float64)
+        return self.drive.between(self.drive.first, self.drive.last, self.fine_step)
 
 
 class Microscope:
@@ -232,17 +249,11 @@ class Microscope:
 
     def stack(self, view: int = 0, name: str = "simulated") -> FocalStack:
         """A recording of one view at its drive's positions, a fine step apart, with noise."""
-        config = self.views[view]
-        at = config.positions
-        generator = self.generator(config.noise_seed)
-        frames = self.pictures(np.full(len(at), view), at, generator)
-        return FocalStack(frames, at, config.drive.unit, name)
+        return recorded(self, view, name)
 
-    def instrument(self, cells: int = 1, seed: int = 0) -> MicroscopeInstrument:
+    def instrument(self, cells: int = 1, seed: int = 0) -> SimulatedInstrument:
         """A live instrument of ``cells`` cells; cell c looks at view c modulo V."""
-        from visuomotor.instruments.simulated.microscope_instrument import MicroscopeInstrument
-
-        return MicroscopeInstrument(self, cells, seed)
+        return SimulatedInstrument(self, cells, seed)
 
     def generator(self, seed: int) -> torch.Generator:
         """Of the noise."""
@@ -297,3 +308,24 @@ def _check_alike(views: list[MicroscopeConfig]) -> None:
         values = {getattr(getattr(v, parent) if parent else v, key) for v in views}
         if len(values) > 1:
             raise InputError(f"Microscope: {what}: expected the same in every view, got {values}")
+
+
+def examples(cells: int) -> dict[str, SimulatedInstrument]:
+    """Small instruments of every kind this file makes, for the contract tests; free of noise, so
+    that what is promised can be compared exactly."""
+    exact = SensorConfig(photon_noise=False, read_noise_e=0.0)
+    plain = MicroscopeConfig(sensor=exact, size_px=48, drive=DriveConfig(first=-9.0, last=12.0))
+    thick = SpecimenConfig("fibres", layers=3, thickness_um=4.0, tilt_um=2.0)
+    glowing = OpticsConfig(contrast="fluorescence")
+    ringed = OpticsConfig(contrast="phase")
+    deep = replace(exact, bits=12, gain_dn_per_e=0.3)
+    made = {
+        "brightfield": plain,
+        "fluorescence, thick and tilted, 12 bits": replace(
+            plain, specimen=thick, optics=glowing, sensor=deep
+        ),
+        "phase": replace(plain, optics=ringed),
+    }
+    instruments = {name: Microscope(view).instrument(cells) for name, view in made.items()}
+    two = [plain, replace(plain, specimen=SpecimenConfig("beads"))]
+    return {**instruments, "two views": Microscope(two).instrument(cells)}

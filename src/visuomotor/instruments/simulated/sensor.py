@@ -30,11 +30,15 @@ class SensorConfig:
     """Share of the light that is lost in the corners."""
     photon_noise: bool = True
     """False: light comes in whole, for exact pictures."""
+    normal_above_e: float | None = None
+    """Photon noise of more electrons than this is drawn from the normal distribution, which is
+    several times faster and at 50 hardly to be told apart. None: all of it from Poisson's."""
 
     def __post_init__(self) -> None:
         check_range(self, electrons_at_white=(1e-3, 1e9), read_noise_e=(0, 1e6))
         check_range(self, full_well_e=(1, 1e9), gain_dn_per_e=(1e-9, 1e6), black_dn=(0, 65_535))
         check_range(self, bits=(1, 16), vignetting=(0, 1))
+        check_range(self, normal_above_e=(0, 1e9))
 
     @property
     def white_dn(self) -> int:
@@ -55,11 +59,22 @@ class Sensor:
         """Vignetting and light."""
         return brightness.clamp_min(0) * self._lens * self.config.electrons_at_white
 
+    def photo_electrons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
+        """Photon noise."""
+        limit = self.config.normal_above_e
+        if limit is None:
+            return torch.poisson(expected, generator=generator)
+        noise = torch.randn(expected.shape, generator=generator, device=expected.device)
+        caught = (expected + expected.sqrt() * noise).clamp_min_(0)
+        few = expected < limit
+        caught[few] = torch.poisson(expected[few], generator=generator)
+        return caught
+
     def collected_electrons(self, expected: Tensor, generator: torch.Generator) -> Tensor:
         """Photon noise, the full well, read noise."""
         caught = expected
         if self.config.photon_noise:
-            caught = torch.poisson(expected, generator=generator)
+            caught = self.photo_electrons(expected, generator)
         caught = caught.clamp_max(self.config.full_well_e)
         noise = torch.randn(expected.shape, generator=generator, device=expected.device)
         return caught + self.config.read_noise_e * noise

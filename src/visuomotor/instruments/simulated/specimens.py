@@ -378,7 +378,7 @@ def _turned(y: Array, x: Array, turn: Any) -> tuple[Array, Array]:
 def _real_texture(scene: Scene) -> Array:
     """(layers, size_px, size_px) a real picture as density, mirrored so that it wraps, on a sheet
     that rises and falls through the layers."""
-    picture = _picture(str(scene.slide.choice(TEXTURES.split())))
+    picture = real_picture(str(scene.slide.choice(TEXTURES.split())))
     half, longest = -(-scene.size_px // 2), min(picture.shape)
     side = int(scene.field.integers(min(half, longest), min(2 * half, longest) + 1))
     row, column = (int(scene.field.integers(length - side + 1)) for length in picture.shape)
@@ -391,7 +391,7 @@ def _real_texture(scene: Scene) -> Array:
 
 
 @functools.lru_cache(maxsize=16)
-def _picture(name: str) -> NDArray[np.float32]:
+def real_picture(name: str) -> NDArray[np.float32]:
     """A grey picture of scikit-image's, 0 to 1."""
     from skimage import color, data
 
