@@ -5,6 +5,8 @@ The faults are provoked for real: instruments and policies that raise, hang up o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -258,6 +260,66 @@ def test_wrong_input_is_refused_not_judged() -> None:
     kept.spec.config.update(fine_step=0.3, fine_step_unit="knob")
     with pytest.raises(vm.InputError, match=r"0\.3 knob, but this instrument's focus is in um"):
         vm.focus(rig(1.0), kept)
+
+
+def without(instrument, **changes):
+    """The instrument with other attributes on its axis."""
+    for name, value in changes.items():
+        setattr(instrument.focus, name, value)
+    return instrument
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [None, (), (0.0,), (5.0, 5.0), (9.0, 1.0), (0.0, np.inf), (np.nan, 1.0), ("0", "9"), 7.0],
+)
+def test_an_instrument_without_limits_is_refused_and_not_moved(limits) -> None:
+    instrument = without(rig(3.0), limits=limits)
+    before = instrument.focus.position[0]
+    with pytest.raises(vm.InputError, match=r"focus\.limits: expected two finite positions"):
+        vm.focus(instrument, Script(2))
+    assert instrument.focus.position[0] == before
+
+
+def test_what_is_no_instrument_is_refused() -> None:
+    class Half:
+        num_cells = 1
+        fine_step = 1.0
+
+    for thing in (Half(), STACK, None):
+        with pytest.raises(vm.InputError, match="needs an instrument with a camera"):
+            vm.focus(thing, Script(2))
+    instrument = rig(3.0)
+    del instrument.focus.limits
+    with pytest.raises(vm.InputError, match="nothing is moved without limits"):
+        vm.focus(instrument, Script(2))
+    for step in (0.0, -1.0, np.nan, "1"):
+        instrument = rig(3.0)
+        instrument.fine_step = step
+        with pytest.raises(vm.InputError, match="fine_step: expected a positive distance"):
+            vm.focus(instrument, Script(2))
+
+
+def test_a_policy_for_something_else_is_refused() -> None:
+    newer = Script(2)
+    newer.spec = replace(newer.spec, version=2)
+    with pytest.raises(vm.InputError, match="autofocus version 1, got one for version 2"):
+        vm.focus(rig(1.0), newer)
+    curious = Script(2)
+    curious.spec = replace(curious.spec, observation=("frames", "temperature"))
+    with pytest.raises(vm.InputError, match="reads 'temperature', but its task offers frames"):
+        vm.focus(rig(1.0), curious)
+    unknown = Script(2)
+    unknown.spec.config["step"] = [1, 0]
+    with pytest.raises(vm.InputError, match="did you mean 'steps'"):
+        vm.focus(rig(1.0), unknown)
+
+
+@pytest.mark.parametrize("action", [5, -1, 0.5])
+def test_actions_that_the_policy_does_not_have_are_an_error_at_the_best_position(action) -> None:
+    result = vm.focus(rig(10.0), Script(1, 1, 0, action))
+    assert (result.verdict, result.position) == (vm.Verdict.ERROR, 12.0)
+    assert f"expected actions from 0 to 4, got [{action}]" in result.reason
 
 
 def test_noise_is_asked_for_only_until_a_sample_shows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,105 +14,57 @@ from visuomotor.agents.base import Policy
 from visuomotor.configs import from_plain
 from visuomotor.env import VisuomotorEnv
 from visuomotor.errors import InputError, RigError
-from visuomotor.instruments.protocols import CanFail, ChoosesReading, FocusInstrument
+from visuomotor.instruments.protocols import CanFail, CanGrow, ChoosesReading, FocusInstrument
 from visuomotor.rollout import Rollout
 from visuomotor.tasks import autofocus
-from visuomotor.tasks.judging import (
-    EXPLANATIONS,
-    FOCUSED_FRACTION,
-    Verdict,
-    is_blurrier,
-    is_flat,
-    judge,
-    limit_direction,
-)
+from visuomotor.tasks.focus_fit import check_instrument
+from visuomotor.tasks.focus_result import FocusResult, Trace, failed, in_words, reason, spoiled
+from visuomotor.tasks.judging import SAME_PLACE, Verdict, is_blurrier, judge
 from visuomotor.types import FloatArray
 
 ABORTED = "aborted"
-SAME_PLACE = 0.1
-"""Positions closer than this share of a fine step are one."""
 
 
-@dataclass(frozen=True)
-class FocusResult:
-    """How one focus run ended."""
-
-    position: float
-    verdict: Verdict
-    exposures: int
-    """Pictures taken, the first and those of the way back included."""
-    sharpness_start: float
-    sharpness_end: float
-    curve: tuple[tuple[float, float], ...]
-    """(position, sharpness) of every look in order."""
-    seconds: float
-    start: float
-    unit: str
-    travel: float
-    """Distance moved, in ``unit``."""
-    policy_position: float
-    """Where the policy itself ended, before any way back."""
-    returned: bool
-    """The guard went back to a sharper position than the policy's end."""
-    reason: str
-    """One sentence for a person."""
-
-    @property
-    def path(self) -> tuple[float, ...]:
-        """Positions of every look in order."""
-        return tuple(position for position, _ in self.curve)
-
-
-@dataclass
-class _Trace:
-    """Every look of one cell."""
-
-    positions: list[float]
-    sharpness: list[float]
-    noise: list[float]
-
-    @property
-    def best(self) -> int | None:
-        """Number of the sharpest look; None if no look could be measured."""
-        if not np.isfinite(self.sharpness).any():
-            return None
-        return int(np.nanargmax(self.sharpness))
-
-    @property
-    def arrays(self) -> tuple[FloatArray, FloatArray]:
-        """Positions and sharpness of all looks."""
-        return np.array(self.positions), np.array(self.sharpness)
-
-    def add(self, info: dict[str, Any], cell: int) -> None:
-        self.positions.append(float(info["position"][cell]))
-        self.sharpness.append(float(info["sharpness"][cell]))
-        self.noise.append(float(info["noise"][cell]))
-
-
-def focus(instrument: Any, policy: Policy, seed: int = 0, guard: bool = True) -> FocusResult:
+def focus(
+    instrument: Any, policy: Policy, seed: int = 0, guard: bool = True, *, grow: int = 0
+) -> FocusResult:
     """Focus an instrument of one cell with a policy.
 
     Never ends blurrier than it started: unless it stopped at what is at least as sharp as the
     sharpest look (within 2 % of the curve's range), it goes back to the sharpest position seen,
     and that look counts. Failures are verdicts, not exceptions; wrong input raises InputError.
+
+    grow: how often at most, where the verdict would be ``at_limit``, the range is doubled towards
+    that end (``protocols.CanGrow``) and focusing goes on from the sharpest position, all looks
+    together being one run. The instrument keeps the range.
     """
+    check_instrument(instrument)
     if instrument.num_cells != 1:
         raise InputError(
             f"focus: expected an instrument of one cell, got {instrument.num_cells}; "
             f"use focus_cells for several"
         )
-    return focus_cells(instrument, policy, seed, guard)[0]
+    return focus_cells(instrument, policy, seed, guard, grow=grow)[0]
 
 
 def focus_cells(
-    instrument: Any, policy: Policy, seed: int = 0, guard: bool = True, start: Any = None
+    instrument: Any,
+    policy: Policy,
+    seed: int = 0,
+    guard: bool = True,
+    start: Any = None,
+    *,
+    grow: int = 0,
 ) -> list[FocusResult]:
-    """``focus`` for every cell of an instrument, at the positions ``start`` (B,) if given."""
+    """``focus`` for every cell of an instrument, at the positions ``start`` (B,) if given. The
+    range of several cells does not grow: they share it."""
+    check_instrument(instrument)
     if seed < 0:
         raise InputError(f"seed: expected 0 or more, got {seed}")
-    if policy.spec.task != autofocus.NAME:
-        raise InputError(f"focus: expected an autofocus policy, got one for {policy.spec.task!r}")
-    config = from_plain(autofocus.AutofocusConfig, policy.spec.config, "policy")
+    if grow < 0 or (grow > 0 and instrument.num_cells != 1):
+        expected = "0 or more" if grow < 0 else f"0 with {instrument.num_cells} cells"
+        raise InputError(f"grow: expected {expected}, got {grow}")
+    config = _config(policy)
     if isinstance(instrument, ChoosesReading):
         config = from_plain(autofocus.AutofocusConfig, instrument.reading, "rig", config)
     task = autofocus.AutofocusTask(config, for_a_person=True)
@@ -123,110 +74,113 @@ def focus_cells(
     try:
         with instrument:  # a rig is found, and left as it was found
             env = VisuomotorEnv(instrument, task)
-            traces: list[_Trace] = [_Trace([], [], []) for _ in range(env.num_envs)]
-            failure = _run(Rollout(policy, env, np.random.default_rng(seed)), traces, seed, start)
-            finish = _Finish(task, instrument, traces, failure, guard)
+            run = _Run(Rollout(policy, env, np.random.default_rng(seed)), task, instrument, guard)
+            run.to_the_end(start, seed)
+            run.grow(grow)
             for cell in range(env.num_envs):
-                results.append(finish.cell(cell))
+                results.append(run.result(cell))
     except (RigError, KeyboardInterrupt) as error:  # in the rig's own coming and going
         results += [failed(unit, error)] * (instrument.num_cells - len(results))
-        results = [_spoiled(result, error) for result in results]
+        results = [spoiled(result, error) for result in results]
     if isinstance(instrument, CanFail):
         results = [
-            result if failure is None else _spoiled(result, failure)
+            result if failure is None else spoiled(result, failure)
             for result, failure in zip(results, instrument.failures, strict=True)
         ]
     seconds = time.perf_counter() - began
     return [replace(result, seconds=seconds) for result in results]
 
 
-def failed(unit: str, error: BaseException) -> FocusResult:
-    """Of a run that could not begin: nothing is known but why."""
-    nan = float("nan")
-    verdict, reason = _ending(error)
-    return FocusResult(
-        position=nan,
-        verdict=verdict,
-        exposures=0,
-        sharpness_start=nan,
-        sharpness_end=nan,
-        curve=(),
-        seconds=0.0,
-        start=nan,
-        unit=unit,
-        travel=0.0,
-        policy_position=nan,
-        returned=False,
-        reason=reason,
-    )
+def _config(policy: Policy) -> autofocus.AutofocusConfig:
+    """What the policy was made for; InputError if that is not this."""
+    spec = policy.spec
+    if spec.task != autofocus.NAME:
+        raise InputError(f"focus: expected an autofocus policy, got one for {spec.task!r}")
+    if spec.version != autofocus.VERSION:
+        raise InputError(
+            f"focus: expected a policy for {spec.task} version {autofocus.VERSION}, "
+            f"got one for version {spec.version}"
+        )
+    config = from_plain(autofocus.AutofocusConfig, spec.config, "policy")
+    for key in spec.observation:
+        if key not in config.observation:
+            raise InputError(
+                f"policy: it reads {key!r}, but its task offers {', '.join(config.observation)}"
+            )
+    return config
 
 
-def _spoiled(result: FocusResult, error: BaseException) -> FocusResult:
-    """A result after something went wrong besides; what it said of an earlier failure stays."""
-    if result.verdict not in (Verdict.ERROR, Verdict.ABORTED):
-        verdict, reason = _ending(error)
-        return replace(result, verdict=verdict, reason=reason)
-    parts = [part for part in _parts(error) if part not in result.reason]
-    return replace(result, reason="; ".join([result.reason, *parts]))
-
-
-def _ending(error: BaseException) -> tuple[Verdict, str]:
-    if isinstance(error, KeyboardInterrupt):
-        return Verdict.ABORTED, "; ".join([EXPLANATIONS[Verdict.ABORTED], *_parts(error)])
-    return Verdict.ERROR, f"{EXPLANATIONS[Verdict.ERROR]}: {_in_words(error)}"
-
-
-def _run(rollout: Rollout, traces: list[_Trace], seed: int, start: Any) -> str:
-    """Step to the end, noting every look; returns "aborted", or the failure in words."""
-    try:
-        try:
-            rollout.reset(seed=seed, start=start)
-        except InputError:
-            raise  # a bad start is the caller's mistake; later ones are the policy's or the rig's
-        except Exception as error:
-            return _in_words(error)
-        for cell in np.flatnonzero(rollout.info["exposures"]):  # one whose rig failed has no look
-            traces[cell].add(rollout.info, int(cell))
-        while not rollout.finished:
-            before = rollout.info["exposures"]
-            info = rollout.step().next_info
-            for cell in np.flatnonzero(info["exposures"] > before):
-                traces[cell].add(info, int(cell))
-    except KeyboardInterrupt:
-        return ABORTED
-    except InputError:
-        if not any(trace.positions for trace in traces):
-            raise
-        return _in_words(sys.exception())
-    except Exception as error:  # a rig or a policy may fail in any way; the verdict says so
-        return _in_words(error)
-    return ""
-
-
-class _Finish:
-    """The way back, and the verdict."""
+class _Run:
+    """A policy's way to its end, the way back, and the verdict."""
 
     def __init__(
-        self,
-        task: autofocus.AutofocusTask,
-        rig: FocusInstrument,
-        traces: list[_Trace],
-        failure: str,
-        guard: bool,
+        self, rollout: Rollout, task: autofocus.AutofocusTask, rig: FocusInstrument, guard: bool
     ) -> None:
+        self._rollout = rollout
         self._task = task
         self._rig = rig
-        self._traces = traces
-        self._failure = failure
         self._guard = guard
+        self._traces = [Trace() for _ in range(rig.num_cells)]
+        self._failure = ""
+        """"aborted", or what went wrong in words."""
 
-    def cell(self, cell: int) -> FocusResult:
-        trace, info = self._traces[cell], self._task.info()
+    def to_the_end(self, start: Any, seed: int | None = None) -> None:
+        """Reset and step to the end, noting every look."""
+        traces, rollout = self._traces, self._rollout
+        try:
+            rollout.reset(seed=seed, start=start)
+            for cell in np.flatnonzero(rollout.info["exposures"]):  # a rig that failed has no look
+                traces[cell].add(rollout.info, int(cell))
+            while not rollout.finished:
+                before = rollout.info["exposures"]
+                info = rollout.step().next_info
+                for cell in np.flatnonzero(info["exposures"] > before):
+                    traces[cell].add(info, int(cell))
+        except KeyboardInterrupt:
+            self._failure = ABORTED
+        except InputError as error:
+            if not any(trace.positions for trace in traces):
+                raise  # a bad start is the caller's mistake; what comes later is not
+            self._failure = in_words(error)
+        except Exception as error:  # a rig or a policy may fail in any way; the verdict says so
+            self._failure = in_words(error)
+
+    def grow(self, times: int) -> None:
+        """Where it ended at a limit, search on beyond it, so many times at most; one cell only."""
+        trace, axis = self._traces[0], self._rig.focus
+        grown, refused = 0, ""
+        while grown < times and not refused and self._verdict(0) is Verdict.AT_LIMIT:
+            refused = self._why_not_grow(trace.direction(axis.limits))
+            if not refused:
+                grown += 1
+                assert trace.best is not None  # it was at the limit
+                best = float(np.clip(trace.positions[trace.best], *axis.limits))
+                info = self._task.info()
+                trace.exposures += int(info["exposures"][0])
+                trace.travel += float(info["travel"][0] + abs(best - info["position"][0]))
+                self.to_the_end(best)
+        low, high = axis.limits
+        count = "once" if grown == 1 else f"{grown} times"
+        told = [f"the range grew {count}, to {low:g} to {high:g} {axis.unit}"] if grown else []
+        trace.growth = "; ".join([*told, refused] if refused else told)
+
+    def _why_not_grow(self, direction: int) -> str:
+        """Grows the range; returns why it could not, if so."""
+        if not isinstance(self._rig, CanGrow):
+            return "the range could not grow: this instrument has no wider one"
+        if not self._rig.grow(direction):
+            return "the range could not grow: that is as far as the instrument may go"
+        return ""
+
+    def result(self, cell: int) -> FocusResult:
+        """Of a cell, after the way back where one is due."""
+        trace, info, config = self._traces[cell], self._task.info(), self._task.config
         events = self._events(info, cell)
         failure = (self._own_failure(cell) or self._failure) if events & {"error", ABORTED} else ""
         policy_position = self._where(cell)
         verdict = self._judge(trace, events)
         returned = False
+        steps = int(info["steps"][cell])
         if self._guard and self._should_return(trace, verdict, policy_position):
             # What the policy did is judged; that the guard mended it makes it no better.
             failure = self._return(trace, cell) or failure
@@ -235,22 +189,25 @@ class _Finish:
                 verdict = self._judge(trace, {ABORTED if failure == ABORTED else "error"})
             info = self._task.info()
         looks = trace.sharpness or [float("nan")]
+        at_limit = verdict is Verdict.AT_LIMIT
+        direction = trace.direction(self._rig.focus.limits) if at_limit else 0
+        impatient = config.patience if steps < config.max_steps else None
+        fine_step = self._task.fine_step
         return FocusResult(
             position=self._where(cell),
             verdict=verdict,
-            exposures=int(info["exposures"][cell]),
+            exposures=trace.exposures + int(info["exposures"][cell]),
             sharpness_start=looks[0],
             sharpness_end=looks[-1],
             curve=tuple(zip(trace.positions, trace.sharpness, strict=True)),
             seconds=0.0,
             start=trace.positions[0] if trace.positions else policy_position,
             unit=self._rig.focus.unit,
-            travel=float(info["travel"][cell]),
+            travel=trace.travel + float(info["travel"][cell]),
             policy_position=policy_position,
             returned=returned,
-            reason=_reason(
-                verdict, trace, failure, returned, self._rig.focus.limits, self._task.fine_step
-            ),
+            reason=reason(verdict, trace, failure, returned, direction, fine_step, impatient),
+            direction=direction,
         )
 
     def _where(self, cell: int) -> float:
@@ -282,7 +239,7 @@ class _Finish:
     def _own_failure(self, cell: int) -> str:
         """What went wrong with this cell's rig among several."""
         failure = self._rig.failures[cell] if isinstance(self._rig, CanFail) else None
-        return "" if failure is None else _in_words(failure)
+        return "" if failure is None else in_words(failure)
 
     def _events(self, info: dict[str, Any], cell: int) -> set[str]:
         """What happened to this cell; another cell's failure does not spoil an end of its own."""
@@ -294,12 +251,16 @@ class _Finish:
             return {ABORTED if self._failure == ABORTED else "error"}
         return own
 
-    def _judge(self, trace: _Trace, events: set[str]) -> Verdict:
+    def _verdict(self, cell: int) -> Verdict:
+        """As things stand now."""
+        return self._judge(self._traces[cell], self._events(self._task.info(), cell))
+
+    def _judge(self, trace: Trace, events: set[str]) -> Verdict:
         (positions, sharpness), noise = trace.arrays, np.array(trace.noise)
         step = self._task.fine_step
         return judge(positions, sharpness, noise, self._rig.focus.limits, events, step)
 
-    def _should_return(self, trace: _Trace, verdict: Verdict, here: float) -> bool:
+    def _should_return(self, trace: Trace, verdict: Verdict, here: float) -> bool:
         if trace.best is None or self._is_at(here, trace.positions[trace.best]):
             return False
         sharpness: FloatArray = np.array(trace.sharpness)
@@ -310,7 +271,7 @@ class _Finish:
         moved_since = not self._is_at(here, trace.positions[-1])
         return moved_since or float(sharpness[-1]) < sharpness[trace.best]
 
-    def _return(self, trace: _Trace, cell: int) -> str:
+    def _return(self, trace: Trace, cell: int) -> str:
         """Back to the sharpest position seen; returns what went wrong, if anything."""
         assert trace.best is not None  # asked before
         before = int(self._task.info()["exposures"][cell])
@@ -321,43 +282,8 @@ class _Finish:
         except KeyboardInterrupt:
             return ABORTED
         except Exception as error:  # the rig refuses the way back: say so, keep the rest
-            return _in_words(error)
+            return in_words(error)
         info = self._task.info()
         if info["exposures"][cell] > before:
             trace.add(info, cell)
         return failure
-
-
-def _in_words(error: BaseException | None) -> str:
-    return "; ".join(_parts(error))
-
-
-def _parts(error: BaseException | None) -> list[str]:
-    """The error, and what was noted of it on its way, such as what could not be put back."""
-    own = [] if isinstance(error, KeyboardInterrupt) else [f"{type(error).__name__}: {error}"]
-    return [*own, *getattr(error, "__notes__", [])]
-
-
-def _reason(
-    verdict: Verdict,
-    trace: _Trace,
-    failure: str,
-    returned: bool,
-    limits: tuple[float, float],
-    fine_step: float,
-) -> str:
-    text = EXPLANATIONS[verdict]
-    if verdict is Verdict.ERROR and failure:
-        text += f": {failure}"
-    if verdict is Verdict.AT_LIMIT:
-        up = limit_direction(np.array(trace.positions), np.array(trace.sharpness), limits) > 0
-        text += f" ({'above' if up else 'below'})"
-    if verdict is Verdict.NO_SAMPLE and not np.any(trace.sharpness):
-        text = "every picture is of one grey level: see to lamp, shutter, exposure"
-    if verdict is Verdict.UNSURE and is_flat(*trace.arrays, fine_step):
-        text = "pictures hardly change over the positions that were looked at"
-    if verdict is Verdict.FOCUSED and len(trace.positions) == 1:
-        text = "the policy stopped at its first look; there is no other to compare it with"
-    elif verdict is Verdict.FOCUSED and trace.sharpness[-1] < max(trace.sharpness):
-        text = f"stopped within {1 - FOCUSED_FRACTION:.0%} of the sharpest picture that was seen"
-    return text + ("; returned to the sharpest position seen" if returned else "")

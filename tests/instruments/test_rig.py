@@ -415,6 +415,8 @@ def test_a_window_limits_the_search_and_not_the_way_there() -> None:
     assert sent == [1.5, 3.0]
     with pytest.raises(InputError, match="room for a fine step"):
         Rig(config, connections={"toy": toy}, window=(3.0, 3.1))
+    with pytest.raises(InputError, match="got a window of"):
+        Rig(config, connections={"toy": toy}, window=(np.nan, 3.0))
 
 
 def test_an_encoder_that_trembles_is_not_at_many_places() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_instrument import Steps
 from toy_rig import Toy, rig
 
 import visuomotor as vm
@@ -36,6 +37,30 @@ def test_a_rig_outside_its_limits_is_not_moved_without_a_word() -> None:
     with pytest.raises(InputError, match="stands at 15 um, outside its limits -10 to 10"):
         vm.focus(Workcells([rig(toy)]), vm.load_policy("search:brent"))
     assert toy.at == 15.0
+
+
+def test_a_stage_that_sticks_within_its_tolerance_is_found_out() -> None:
+    toy = Toy(at=4.0)
+    toy.move = lambda target: None
+    result = vm.focus(Workcells([rig(toy)]), Steps(*[3] * 9))  # a fine step each, as the tolerance
+    assert (result.verdict, result.position, len(result.curve)) == ("error", 4.0, 3)
+    assert "the focus axis did not move, 3 times in a row: sent to 3.5 um" in result.reason
+
+
+def test_a_camera_that_repeats_itself_within_the_tolerance_is_found_out() -> None:
+    toy = Toy(at=4.0)
+    frozen = toy.snap()
+    toy.snap = lambda: frozen
+    coarse = rig(toy, focus__tolerance=3.0)  # its own guard looks only that far apart
+    result = vm.focus(Workcells([coarse]), Steps(*[3] * 9))
+    assert (result.verdict, result.position, toy.at) == ("error", 4.0, 4.0)
+    assert "the camera repeats one picture" in result.reason
+
+
+def test_the_windows_of_several_rigs_do_not_grow() -> None:
+    cells = Workcells([rig(Toy(), name=f"rig {n}") for n in range(2)])
+    with pytest.raises(InputError, match="grow: expected one rig, got 2"):
+        cells.grow(1)
 
 
 def test_one_rig_that_fails_does_not_stop_the_others() -> None:

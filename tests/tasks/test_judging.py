@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visuomotor.tasks.judging import EXPLANATIONS, Verdict, is_blurrier, judge, limit_direction
+from visuomotor.tasks.judging import (
+    EXPLANATIONS,
+    Verdict,
+    is_blurrier,
+    is_sharper,
+    judge,
+    limit_direction,
+)
 
 LIMITS = (0.0, 10.0)
 AMOUNTS = st.integers(0, 10**6).map(lambda thousandths: thousandths / 1000)
@@ -86,6 +93,14 @@ def test_always_one_verdict_and_units_of_sharpness_do_not_matter(
     if first is Verdict.FOCUSED:
         assert sharpness[-1] >= 0.9 * sharpness.max()
         assert "stopped" in events
+
+
+@given(st.lists(AMOUNTS, min_size=3, max_size=3))
+def test_sharper_is_what_is_not_called_blurrier_the_other_way_round(looks) -> None:
+    lowest, before, now = np.sort(looks)
+    sharper = bool(is_sharper(*np.array([[now], [before], [lowest]]))[0])
+    assert sharper == is_blurrier(before, now, curve_range=now - lowest)
+    assert not is_sharper(*np.array([[before], [before], [lowest]]))[0]
 
 
 def test_blurrier_is_two_percent_of_the_range() -> None:

@@ -25,7 +25,7 @@ POLL_S = 2e-3
 PART_S = 0.1
 """A speed is kept by going in parts of this duration."""
 ROUNDING = 1e-9
-"""Of a part: a way this much longer than some parts needs no other one."""
+"""Of a part, or of a step: a way this much longer than some parts needs no other one."""
 
 
 class MissedError(RigError):
@@ -35,6 +35,20 @@ class MissedError(RigError):
         super().__init__(words)
         self.executed = executed
         """Where it says it is."""
+
+
+def grown(
+    limits: tuple[float, float], hard: tuple[float, float], direction: int, least: float
+) -> tuple[float, float] | None:
+    """Limits made wider by their own width, up (+1) or down (-1), as far as the hard ones let them;
+    None where they gain less than ``least``."""
+    low, high = limits
+    if direction > 0:
+        wider = (low, max(high, min(high + (high - low), hard[1])))
+    else:
+        wider = (min(low, max(low - (high - low), hard[0])), high)
+    gain = (wider[1] - wider[0]) - (high - low)
+    return wider if gain >= least * (1 - ROUNDING) else None
 
 
 class Clock(Protocol):

@@ -112,6 +112,15 @@ class CanFail(Protocol):
 
 
 @runtime_checkable
+class CanGrow(Protocol):
+    """An instrument that can be searched beyond its axis' limits of now."""
+
+    def grow(self, direction: int) -> bool:
+        """Widen the limits by their own width, up (+1) or down (-1), as far as the hard limits let
+        it. False, and nothing changes, where that is less than a fine step."""
+
+
+@runtime_checkable
 class HasFocusTruth(Protocol):
     """An instrument that knows where focus is: a recording or a simulator. Trainers and evaluators
     ask; a policy at test time never does."""
@@ -125,6 +134,17 @@ class HasFocusTruth(Protocol):
 
     def views(self) -> IntArray:
         """(B,) which of these curves each cell is on."""
+
+
+@runtime_checkable
+class DeadReckons(Protocol):
+    """An instrument whose drive only believes where it is, and whose camera may lie, as on a rig
+    that slips; but it knows better, because it disturbs both itself. Success is read off the
+    noise-free curve at the true position."""
+
+    @property
+    def true_position(self) -> FloatArray:
+        """(B,) where each cell is; ``focus.position`` is where the drive believes to be."""
 
 
 @runtime_checkable

@@ -17,7 +17,8 @@ import numpy as np
 from visuomotor.errors import InputError, RigError
 from visuomotor.instruments.driving import AxisDriver, CameraDriver, Connection, Worker, driver
 from visuomotor.instruments.found_note import FoundNote
-from visuomotor.instruments.limits import MS, LimitedAxis
+from visuomotor.instruments.limits import MS, LimitedAxis, grown
+from visuomotor.instruments.repeated_pictures import WORDS, RepeatedPictures
 from visuomotor.instruments.rig_config import RigConfig, within
 from visuomotor.types import ROI, Frame, RoiChoice
 from visuomotor.vision.transforms import checked_roi, content_roi
@@ -25,8 +26,6 @@ from visuomotor.vision.transforms import checked_roi, content_roi
 CONNECT_TIMEOUT_S = 120.0
 """Loading a large Micro-Manager configuration takes its time."""
 CLOSE_TIMEOUT_S = 20.0
-SAME_PICTURES = 3
-"""Identical pictures in a row from so many positions are no pictures."""
 
 
 _left: dict[str, list[Worker]] = {}
@@ -51,13 +50,14 @@ class Rig:
     ) -> None:
         """roi: judged part of each picture, cut out of what the camera reads out; "auto" finds the
         part with the most detail in one picture. connections: by driver, where somebody else holds
-        them open (an acquisition); they are not closed. window: where in its limits to focus; only
-        taking up play may leave it."""
+        them open (an acquisition); they are not closed. window: where in its limits to focus, until
+        it grows; only taking up play may leave it."""
         self.config = config
         low, high = config.focus.limits
         self.limits = (low, high) if window is None else (max(low, window[0]), min(high, window[1]))
         """Where policies may send the focus."""
-        if not self.limits[1] - self.limits[0] >= config.fine_step:
+        odd = window is not None and bool(np.isnan(window).any())
+        if odd or not self.limits[1] - self.limits[0] >= config.fine_step:
             raise InputError(
                 f"{config.name}: expected room for a fine step of {config.fine_step:g} between the "
                 f"limits {low:g} and {high:g} {config.focus.unit}, got a window of {window}"
@@ -75,7 +75,7 @@ class Rig:
         self.first: Frame | None = None
         """The first picture since the rig was opened, before it was cut."""
         self.newest: Frame | None = None
-        self._same_at: list[float] = []
+        self._repeated = RepeatedPictures(config.tolerance)
 
     # -- coming and going ----------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class Rig:
         self._connections = dict(self._lent)
         self._found, self._prepared, self._door = None, {}, None
         self.first = self.newest = None
-        self._same_at.clear()
+        self._repeated.forget()
         try:
             self._camera: CameraDriver = self._part("camera", config.camera)
             drive: AxisDriver = self._part("axis", config.focus)
@@ -240,6 +240,12 @@ class Rig:
             f"{self.config.name}: {what}", question, timeout_s, even_late
         )
 
+    def grow(self, direction: int) -> bool:
+        """``protocols.CanGrow``: a window grows up to the limits of the rig file."""
+        wider = grown(self.limits, self.config.focus.limits, direction, self.config.fine_step)
+        self.limits = wider or self.limits
+        return wider is not None
+
     @property
     def focus(self) -> LimitedAxis:
         """The focus drive, while the rig is open. InputError while it is not."""
@@ -277,7 +283,10 @@ class Rig:
         three positions in a row; DeviceTimeoutError where it gives none in time.
         """
         picture = self._raw()
-        self._check_that_pictures_change(picture)
+        self.newest = picture
+        self.first = picture if self.first is None else self.first
+        if self._repeated.saw(picture, self.focus.last):
+            raise RigError(f"{self.config.name}: {WORDS}")
         return picture if self.roi is None else self.roi.crop(picture[None])[0]
 
     def _raw(self) -> Frame:
@@ -296,25 +305,6 @@ class Rig:
         frame: Frame = picture
         return frame
 
-    def _check_that_pictures_change(self, picture: Frame) -> None:
-        """Even an empty field has noise: the same bytes again and again are an old buffer. Not so
-        where all is black or saturated."""
-        if self.newest is None or not _are_same(self.newest, picture):
-            self._same_at.clear()
-        self.newest = picture
-        self.first = picture if self.first is None else self.first
-        here = self.focus.last
-        if all(abs(here - place) > self.focus.tolerance for place in self._same_at):
-            self._same_at.append(here)
-        if len(self._same_at) < SAME_PICTURES:
-            return
-        self._same_at.clear()
-        if picture.min() < picture.max():
-            raise RigError(
-                f"{self.config.name}: camera: pictures at {SAME_PICTURES} positions in a row are "
-                f"the same to the last bit: they are not new"
-            )
-
     def _judged_region(self) -> ROI | None:
         if self._wanted_roi is None:
             return None
@@ -322,9 +312,3 @@ class Rig:
         if self._wanted_roi == "auto":
             return content_roi(picture[None])
         return checked_roi(self._wanted_roi, *picture.shape[:2])
-
-
-def _are_same(one: Frame, other: Frame) -> bool:
-    """Different pictures differ nearly everywhere, so a few pixels tell most of them apart."""
-    few = (slice(None, None, 61), slice(None, None, 61))
-    return np.array_equal(one[few], other[few]) and np.array_equal(one, other)

@@ -18,14 +18,18 @@ from visuomotor.instruments.rig_config import load_rig, rig_from_plain
 from visuomotor.types import ROI, FloatArray, Frame, Frames, IntArray, RoiChoice
 
 
-def open_rig(path: str | Path, roi: RoiChoice = None) -> Workcells:
+def open_rig(
+    path: str | Path, roi: RoiChoice = None, window: tuple[float, float] | None = None
+) -> Workcells:
     """The instrument that a rig file describes: hardware, a recording or a simulator.
+
+    window: where in the file's limits to focus; ``focus(..., grow=N)`` may go beyond it.
 
     Nothing is connected yet: ``with open_rig(path) as rig:`` connects, and leaves the rig as it was
     found. Functions that run a policy do so themselves. InputError for what is wrong in the file;
     MissingExtraError, with the line to install it, where a driver's SDK is missing.
     """
-    return Workcells([Rig(load_rig(path), roi)])
+    return Workcells([Rig(load_rig(path), roi, window=window)])
 
 
 class Workcells:
@@ -109,6 +113,14 @@ class Workcells:
                 raised = problem
         if raised is not None:
             raise raised
+
+    def grow(self, direction: int) -> bool:
+        """``protocols.CanGrow``, of a single rig: several share one range."""
+        if self.num_cells != 1:
+            raise InputError(f"grow: expected one rig, got {self.num_cells}")
+        grew = self.rigs[0].grow(direction)
+        self.focus.limits = self.rigs[0].limits
+        return grew
 
     def each(self, cells: IntArray, what: Callable[[Rig, int], Any]) -> list[Any]:
         """``what(rig, number in cells)`` of each cell named; None where it failed."""

@@ -11,7 +11,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from visuomotor.types import FloatArray
+from visuomotor.types import BoolArray, FloatArray
+from visuomotor.vision.noise import SIGNAL_OVER_NOISE
 
 BLURRIER_FRACTION = 0.02
 """Below the start (or the best seen) by more than this share of the curve's range is "blurrier"."""
@@ -21,8 +22,8 @@ END_FRACTION = 0.01
 """This close to a limit, as a share of the range, is at it: searches approach, but never touch."""
 FLAT_STEPS = 4
 """Looks over so many fine steps show whether pictures follow the focus."""
-SIGNAL_OVER_NOISE = 1.5
-"""A sample shows at least this many times the sharpness of pure noise."""
+SAME_PLACE = 0.1
+"""Positions closer than this share of a fine step are one."""
 
 
 class Verdict(StrEnum):
@@ -99,6 +100,12 @@ def limit_direction(
 def is_blurrier(end: float, reference: float, curve_range: float) -> bool:
     """Whether ``end`` is below ``reference`` by more than 2 % of the curve's range."""
     return end < reference - BLURRIER_FRACTION * curve_range
+
+
+def is_sharper(now: FloatArray, before: FloatArray, lowest: FloatArray) -> BoolArray:
+    """(M,) whether looks (M,) are sharper than earlier ones by more than 2 % of the range seen,
+    from the lowest look up: less is not told from noise, and is not called blurrier either."""
+    return now > before + BLURRIER_FRACTION * (np.maximum(now, before) - lowest)
 
 
 def is_flat(positions: FloatArray, sharpness: FloatArray, fine_step: float) -> bool:

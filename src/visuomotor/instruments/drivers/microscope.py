@@ -42,7 +42,7 @@ class SimulatedRig:
         self._noise = self._microscope.generator(settings.seed)
         drive = settings.view.drive
         middle = (drive.first + drive.last) / 2
-        self._range = (drive.first, drive.last)
+        self._range = drive.hard_limits
         self.unit = drive.unit
         self._drive = middle if settings.start is None else settings.start
         self._stage = self._drive
