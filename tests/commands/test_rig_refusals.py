@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from command_line import SIMULATED, run
 
+from visuomotor.zoo import default_focus
+
 
 def test_dry_runs_connect_to_nothing_and_write_nothing(here: Path, capsys) -> None:
     rig = str(SIMULATED)
@@ -17,7 +19,7 @@ def test_dry_runs_connect_to_nothing_and_write_nothing(here: Path, capsys) -> No
     assert "would record" in out
     code, out, _ = run(capsys, "focus", "--rig", rig, "--dry-run")
     assert code == 0
-    assert "would focus with search:brent" in re.sub(r"\s+", " ", out)
+    assert f"would focus with {default_focus()[0]}" in re.sub(r"\s+", " ", out)
     code, out, _ = run(capsys, "rig", "check", rig, "--dry-run")
     assert code == 0
     assert "nothing was moved" in out
@@ -34,6 +36,10 @@ def test_dry_runs_connect_to_nothing_and_write_nothing(here: Path, capsys) -> No
         (("focus", "--rig", str(SIMULATED), "--start", "30"), "from -18 to 18 um"),
         (("focus", "--rig", str(SIMULATED), "--start", "30", "--dry-run"), "from -18 to 18 um"),
         (("focus", "--stack", "demo", "--start", "999", "--dry-run"), "expected a position from"),
+        (("focus", "--stack", "demo", "--window", "1", "2"), "--window: expected it with --rig"),
+        (("focus", "--rig", str(SIMULATED), "--window", "5", "4"), "expected room for a fine step"),
+        (("focus", "--rig", str(SIMULATED), "--window", "40", "50"), "room for a fine step"),
+        (("focus", "--rig", str(SIMULATED), "--grow=-1"), "grow: expected 0 or more, got -1"),
         (("record", "--rig", str(SIMULATED), "--first=-30"), "within the limits -18 to 18"),
         (("record", "--rig", str(SIMULATED), "--step", "0"), "a step above 0"),
         (("record", "--rig", str(SIMULATED), "--step", "40"), "expected 3 to"),

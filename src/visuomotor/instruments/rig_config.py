@@ -213,14 +213,24 @@ class RigConfig:
     @property
     def fine_step(self) -> float:
         """The smallest useful move, in the focus' unit."""
-        if self.focus.fine_step is not None:
-            return self.focus.fine_step
+        step = self.focus.fine_step or self.fine_step_by_optics
+        if step is not None:
+            return step
+        measured = "visuomotor rig calibrate measures it"
         if self.optics is None:
-            raise InputError("focus: fine_step: expected it, or a table [optics], got neither")
-        if self.focus.unit != "um":
             raise InputError(
-                f"focus: fine_step: expected it in {self.focus.unit}; [optics] tells micrometres"
+                f"focus: fine_step: expected it, or a table [optics], got neither; {measured}"
             )
+        raise InputError(
+            f"focus: fine_step: expected it in {self.focus.unit}; [optics] tells micrometres; "
+            f"{measured}"
+        )
+
+    @property
+    def fine_step_by_optics(self) -> float | None:
+        """What [optics] makes of it, in micrometres; None without it, or in another unit."""
+        if self.optics is None or self.focus.unit != "um":
+            return None
         return self.optics.depth_of_field_um / FINE_STEPS_IN_DEPTH_OF_FIELD
 
     @property
