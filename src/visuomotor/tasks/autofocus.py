@@ -19,11 +19,19 @@ from numpy.typing import NDArray
 from visuomotor.configs import check_range, from_plain, to_plain
 from visuomotor.errors import InputError
 from visuomotor.frames import FrameBank
-from visuomotor.instruments.protocols import CanFail, FocusInstrument, HasFocusTruth, Resumable
+from visuomotor.instruments.protocols import (
+    CanFail,
+    FiniteCamera,
+    FocusInstrument,
+    HasFocusTruth,
+    Resumable,
+)
 from visuomotor.tasks.base import PolicySpec
+from visuomotor.tasks.device_watch import DeviceWatch
+from visuomotor.tasks.focus_cells import FocusCells
+from visuomotor.tasks.focus_fit import MAX_GRID, check_actions, check_instrument, fine_step_on
 from visuomotor.tasks.focus_reader import FocusReader
 from visuomotor.tasks.focus_truth import FocusTruth
-from visuomotor.tasks.judging import SIGNAL_OVER_NOISE
 from visuomotor.types import (
     BoolArray,
     Command,
@@ -33,13 +41,12 @@ from visuomotor.types import (
     IntArray,
     Observation,
 )
-from visuomotor.vision import focus
+from visuomotor.vision import contrast, focus
+from visuomotor.vision.noise import SIGNAL_OVER_NOISE
 from visuomotor.vision.sharpness import smoothed
 
 NAME = "autofocus"
 VERSION = 1
-MAX_GRID = 100_000
-"""Fine steps in a range, at most: sweeps and shortest ways go over all of them."""
 NO_ACTION = 0
 """In ``past_actions``: nothing led to this picture; action a is stored as a + 1."""
 
@@ -53,12 +60,19 @@ class AutofocusConfig:
     steps: tuple[int, ...] = (9, 1, 0, -1, -9)
     """Displacement of each action in fine steps; 0 stops (yu2018: 2.7 and 0.3, so 9 : 1)."""
     observation: tuple[str, ...] = ("frames", "past_actions")
-    """Which of frames, past_actions, sharpness, position, limits, fine_step the policy sees."""
+    """Which of frames, past_actions, contrast, past_moves, sharpness, position, limits, fine_step
+    the policy sees."""
     frame_size_px: int = 84
     history: int = 3
-    """How many pictures, and the actions that led to them, are seen."""
+    """How many pictures, and the actions or moves that led to them, are seen."""
+    at_limits: Literal["fail", "clip"] = "fail"
+    """A step beyond the range ends the episode (yu2018), or goes as far as it can."""
     max_steps: int = 20
     """Steps, the stop included, after which the episode has failed (it terminates)."""
+    patience: int | None = None
+    """Looks in a row without a new sharpest one (by more than 2 % of the range seen) after which it
+    has failed, too; None, as in the paper, has all of its steps. For ``steps`` only: a sweep
+    rightly looks long without progress."""
     success_fraction: float = 0.9
     """A stop succeeds where sharpness is above this share of the maximum."""
     reward_scale: float = 10.0
@@ -91,44 +105,6 @@ def build(config: Mapping[str, Any]) -> AutofocusTask:
     return AutofocusTask(from_plain(AutofocusConfig, config, "autofocus"))
 
 
-@dataclass
-class _Cells:
-    """The state of B cells."""
-
-    position: FloatArray  # (B,)
-    sharpness: FloatArray  # (B,) of the newest look
-    maximum: FloatArray  # (B,) F_max: known, or the sharpest look so far
-    noise: FloatArray  # (B,) what that picture's noise alone would measure
-    past_actions: IntArray  # (B, history), newest first
-    executed: FloatArray  # (B, 1) the last motion
-    reward: FloatArray  # (B,) of the last step
-    steps: IntArray  # (B,)
-    exposures: IntArray  # (B,)
-    travel: FloatArray  # (B,)
-    stopped: BoolArray  # (B,)
-    left_range: BoolArray  # (B,)
-    out_of_steps: BoolArray  # (B,)
-
-    @classmethod
-    def empty(cls, cells: int, history: int) -> _Cells:
-        """Cells that are over, until they are reset."""
-        return cls(
-            position=np.zeros(cells),
-            sharpness=np.zeros(cells),
-            maximum=np.zeros(cells),
-            noise=np.zeros(cells),
-            past_actions=np.zeros((cells, history), np.int64),
-            executed=np.zeros((cells, 1)),
-            reward=np.zeros(cells),
-            steps=np.zeros(cells, np.int64),
-            exposures=np.zeros(cells, np.int64),
-            travel=np.zeros(cells),
-            stopped=np.ones(cells, np.bool_),
-            left_range=np.zeros(cells, np.bool_),
-            out_of_steps=np.zeros(cells, np.bool_),
-        )
-
-
 class AutofocusTask:
     """The task over B cells; see ``tasks.base.Task`` for the contract of each method."""
 
@@ -153,6 +129,8 @@ class AutofocusTask:
         spaces: dict[str, gym.Space[Any]] = {
             "frames": gym.spaces.Box(0, 255, shape, np.uint8),
             "past_actions": gym.spaces.MultiDiscrete([len(c.steps) + 1] * c.history),
+            "contrast": gym.spaces.Box(-np.inf, np.inf, (c.history, contrast.SIZE), np.float32),
+            "past_moves": gym.spaces.Box(-np.inf, np.inf, (c.history,), np.float64),
             "sharpness": gym.spaces.Box(0, np.inf, (), np.float64),
             "position": gym.spaces.Box(-np.inf, np.inf, (), np.float64),
             "limits": gym.spaces.Box(-np.inf, np.inf, (2,), np.float64),
@@ -178,39 +156,25 @@ class AutofocusTask:
     # -- episodes ----------------------------------------------------------------------------
 
     def bind(self, instrument: Any) -> None:
-        if not isinstance(instrument, FocusInstrument):
-            raise InputError(
-                f"autofocus needs an instrument with a camera, a focus axis and a fine_step, "
-                f"got {type(instrument).__name__}"
-            )
-        unit, own = instrument.focus.unit, self.config.fine_step_unit
-        if self.config.fine_step is not None and own not in ("", unit):
-            raise InputError(
-                f"the policy moves in steps of {self.config.fine_step:g} {own}, "
-                f"but this instrument's focus is in {unit}"
-            )
-        self._rig = instrument
+        check_instrument(instrument)
+        own, unit = self.config.fine_step, self.config.fine_step_unit
+        self.fine_step = fine_step_on(instrument, own, unit)
+        self._rig: FocusInstrument = instrument
         self._can_fail = instrument if isinstance(instrument, CanFail) else None
-        self.fine_step = self.config.fine_step or instrument.fine_step
-        low, high = instrument.focus.limits
-        if high - low > MAX_GRID * self.fine_step:
-            raise InputError(
-                f"fine_step: expected at most {MAX_GRID} of them from {low:g} to {high:g} {unit}, "
-                f"got {self.fine_step:g} {unit}"
-            )
+        watched = self._for_a_person and not isinstance(instrument.camera, FiniteCamera)
+        self._watch = DeviceWatch(instrument, self.fine_step) if watched else None
         self._reader = FocusReader(
-            instrument.camera, self.config, self.measure, instrument.num_cells
+            instrument.camera, self.config, self.measure, instrument.num_cells, self._saw
         )
         # Noise matters only until a look has shown that there is a sample.
         self._seeks_sample = np.full(instrument.num_cells, self._for_a_person)
-        self._cells = _Cells.empty(instrument.num_cells, self.config.history)
+        self._cells = FocusCells.empty(instrument.num_cells, self.config.history)
         self._truth: FocusTruth | None = None
         if isinstance(instrument, HasFocusTruth) and not self._for_a_person:
             key = (self.config.measure, self.config.smooth_px, self.config.brightness_counts)
-            fraction = self.config.success_fraction
-            self._truth = FocusTruth(instrument, self.measure, key, fraction)
+            self._truth = FocusTruth(instrument, self.measure, key, self.config.success_fraction)
             if self.config.actions == "steps":
-                self._truth.plan(self.config.steps, self.fine_step, instrument.focus.limits)
+                self._truth.plan(self.config.steps, self.fine_step, self._rig.focus.limits)
 
     def measure(self, frames: Frames) -> FloatArray:
         """Sharpness as this task reads it, (M, H, W[, 3]) -> (M,)."""
@@ -223,12 +187,14 @@ class AutofocusTask:
         self, cells: IntArray, generator: np.random.Generator, start: FloatArray | None
     ) -> None:
         s = self._cells
-        self._rig.reset(cells, start, generator)
-        for array in (s.past_actions, s.executed, s.reward, s.steps, s.exposures, s.travel):
+        for array in (s.past_actions, s.past_moves, s.executed, s.reward, s.steps):
             array[cells] = 0
+        s.exposures[cells] = 0
+        s.travel[cells] = 0
         for flag in (s.stopped, s.left_range, s.out_of_steps):
             flag[cells] = False
         s.maximum[cells] = 0.0
+        self._rig.reset(cells, start, generator)
         self._look(cells, self._rig.focus.position[cells], first=True)
 
     def decode(self, action: NDArray[Any]) -> Command:
@@ -236,6 +202,8 @@ class AutofocusTask:
         if self.config.actions == "position":
             stop = action[:, 1] > 0.5
             return Command(np.where(stop, here, action[:, 0])[:, None], stop)
+        if self._for_a_person:
+            check_actions(action, len(self._steps))
         step = self._steps[action]
         return Command((here + step * self.fine_step)[:, None], step == 0)
 
@@ -249,18 +217,25 @@ class AutofocusTask:
         before = s.position[moving]
         s.executed[cells] = 0.0
         came_to = self._rig.focus.move_to(target[~stop], moving)
+        if self._watch is not None:
+            self._watch.moved(moving, before, target[~stop], came_to)
         taken = action[moving] + 1 if self.config.actions == "steps" else NO_ACTION
         s.past_actions[moving, 1:] = s.past_actions[moving, :-1]
         s.past_actions[moving, 0] = taken
         self._look(moving, came_to)
         s.executed[moving, 0] = s.position[moving] - before
+        s.past_moves[moving, 1:] = s.past_moves[moving, :-1]
+        s.past_moves[moving, 0] = s.executed[moving, 0] / self.fine_step
         s.travel[moving] += np.abs(s.executed[moving, 0])
         s.steps[cells] += 1
         s.stopped[cells] = stop
         # A search is not sent outside by rounding or curiosity: it is clipped, not failed.
-        s.left_range[cells] = outside & (self.config.actions == "steps")
-        s.out_of_steps[cells] = (s.steps[cells] >= self.config.max_steps) & ~stop
-        relative = s.sharpness[cells] / np.where(s.maximum[cells] > 0, s.maximum[cells], 1.0)
+        fails = self.config.actions == "steps" and self.config.at_limits == "fail"
+        s.left_range[cells] = outside & fails
+        patience = self.config.patience or np.inf
+        over = (s.steps[cells] >= self.config.max_steps) | (s.idle[cells] >= patience)
+        s.out_of_steps[cells] = over & ~stop
+        relative = self._sharpness()[cells] / np.where(s.maximum[cells] > 0, s.maximum[cells], 1.0)
         end = np.where(self.success()[cells], 1.0, np.where(self.done()[cells], -1.0, 0.0))
         s.reward[cells] = (
             self.config.reward_scale * (relative - 1.0) + self.config.reward_end * end
@@ -281,6 +256,8 @@ class AutofocusTask:
         for key in self.config.observation:
             if key == "frames":
                 values[key] = self._reader.history()
+            elif key == "contrast":
+                values[key] = self._reader.contrast_history()
             elif key == "limits":
                 values[key] = np.tile(np.array(self._rig.focus.limits, np.float64), (count, 1))
             elif key == "fine_step":
@@ -298,7 +275,7 @@ class AutofocusTask:
 
     def success(self) -> BoolArray:
         s = self._cells
-        return s.stopped & (s.sharpness > self.config.success_fraction * s.maximum)
+        return s.stopped & (self._sharpness() > self.config.success_fraction * s.maximum)
 
     def info(self) -> dict[str, Any]:
         s = self._cells
@@ -320,12 +297,12 @@ class AutofocusTask:
         if self._reader.bank is not None:
             info["frame_id"] = self._reader.newest_ids()
         if self._truth is not None:
+            info |= self._truth.undisturbed(s.sharpness)
             info["truth"] = self._truth.distance(s.position)
             if self.config.actions == "steps":
-                sharp = s.sharpness > self.config.success_fraction * s.maximum
-                stop = self.config.steps.index(0)
+                sharp = self._sharpness() > self.config.success_fraction * s.maximum
                 expert, info["optimal_steps"] = self._truth.shortest_way(s.position)
-                info["expert"] = np.where(sharp, stop, expert)
+                info["expert"] = np.where(sharp, self.config.steps.index(0), expert)
         return info
 
     def curves(self) -> list[FocusCurve]:
@@ -340,8 +317,11 @@ class AutofocusTask:
         if len(cells) == 0:
             return
         s.position[cells] = at
+        cells = cells[~self._failed()[cells]]
         if first:
             self._seeks_sample[cells] = self._for_a_person
+            if self._watch is not None:
+                self._watch.begin(cells)
         sharpness, noise = self._reader.look(cells, first, self._seeks_sample[cells])
         self._seeks_sample[cells] &= sharpness <= SIGNAL_OVER_NOISE * noise
         seen = ~self._failed()[cells]
@@ -352,6 +332,17 @@ class AutofocusTask:
             s.maximum[cells] = self._truth.maximum()[cells]
         else:
             s.maximum[cells] = np.maximum(s.maximum[cells], s.sharpness[cells])
+        if self.config.patience is not None:
+            s.note_progress(cells, first)
+
+    def _saw(self, cells: IntArray, pictures: Frames) -> None:
+        if self._watch is not None:
+            self._watch.saw(cells, self._cells.position[cells], pictures)
+
+    def _sharpness(self) -> FloatArray:
+        """(B,) of the newest look as it counts: where the instrument disturbs it, the true one."""
+        seen = self._cells.sharpness
+        return seen if self._truth is None else self._truth.sharpness(seen)
 
     def _failed(self) -> BoolArray:
         """(B,) cells whose rig failed."""
@@ -368,7 +359,8 @@ class AutofocusTask:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if not isinstance(self._rig, Resumable):
             raise InputError(f"{type(self._rig).__name__} cannot take up a saved state")
-        self._cells = _Cells(**{key: np.array(value) for key, value in state["cells"].items()})
+        saved = {key: np.array(value) for key, value in state["cells"].items()}
+        self._cells = FocusCells(**(vars(self._cells) | saved))
         self._reader.load_state_dict(state["reader"])
         self._rig.load_state_dict(state["rig"])
 
@@ -383,7 +375,8 @@ def for_view(
 
 
 def _check(config: AutofocusConfig) -> None:
-    known = ("frames", "past_actions", "sharpness", "position", "limits", "fine_step")
+    known: tuple[str, ...] = ("frames", "past_actions", "contrast", "past_moves")
+    known += ("sharpness", "position", "limits", "fine_step")
     for key in config.observation:
         if key not in known:
             raise InputError(f"autofocus: observation: got {key!r}; known: {', '.join(known)}")
@@ -393,4 +386,9 @@ def _check(config: AutofocusConfig) -> None:
     if max(abs(step) for step in config.steps) > MAX_GRID:
         raise InputError(f"autofocus: steps: expected at most {MAX_GRID}, got {config.steps}")
     check_range(config, frame_size_px=(8, 4096), history=(1, 1000), max_steps=(1, 10**9))
+    check_range(config, patience=(1, 10**9))
+    if config.patience is not None and config.actions != "steps":
+        raise InputError(
+            f"autofocus: patience: expected actions of steps with it, got {config.actions!r}"
+        )
     check_range(config, success_fraction=(0, 1), smooth_px=(0, 100), fine_step=(1e-12, 1e12))

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visuomotor.errors import InputError
 from visuomotor.frames import FrameBank
 from visuomotor.instruments.protocols import Camera, FiniteCamera
 from visuomotor.types import BoolArray, ByteArray, FloatArray, Frames, IntArray
+from visuomotor.vision.contrast import SIZE, contrast
 from visuomotor.vision.noise import noise_sharpness
 from visuomotor.vision.transforms import thumbnails
 
@@ -46,6 +48,7 @@ class _Readings:
     """Everything read off the pictures of one finite camera, filled as they are met."""
 
     def __init__(self, count: int, size_px: int) -> None:
+        self.contrast = np.zeros((count, SIZE), np.float32)  # only where it is asked for
         self.bank = FrameBank(np.zeros((count, size_px, size_px), np.uint8))
         self.sharpness = np.zeros(count)
         self.noise = np.full(count, np.nan)  # filled only where it is asked for
@@ -61,14 +64,18 @@ class FocusReader:
         config: ReadingConfig,
         measure: Measure,
         num_cells: int,
+        saw: Callable[[IntArray, Frames], None] = lambda cells, pictures: None,
     ) -> None:
-        """InputError for a policy's grey levels that the camera does not have."""
+        """saw: told of the cells (M,) and the pictures (M, H, W[, 3]) of each look, where a camera
+        takes any. InputError for a policy's grey levels that the camera does not have."""
         _check_levels(config.display_range, camera.display_range)
         self._camera = camera
         self._size_px = config.frame_size_px
         self._display_range = config.display_range
         self._measure = measure
+        self._saw = saw
         self._want_frames = "frames" in config.observation
+        self._want_contrast = "contrast" in config.observation
         self._finite = camera if isinstance(camera, FiniteCamera) else None
         if self._finite is not None:
             key = (
@@ -77,6 +84,7 @@ class FocusReader:
                 config.smooth_px,
                 config.brightness_counts,
                 config.display_range,
+                self._want_contrast,
             )
             fresh = _Readings(self._finite.num_frames, self._size_px)
             self._readings: _Readings = self._finite.memo.setdefault(key, fresh)
@@ -86,6 +94,7 @@ class FocusReader:
             self.bank = None
             shape = (num_cells, config.history, self._size_px, self._size_px)
             self._frames = np.zeros(shape, np.uint8)
+            self._contrast = np.zeros((num_cells, config.history, SIZE), np.float32)
 
     def look(
         self, cells: IntArray, first: bool, want_noise: BoolArray
@@ -103,8 +112,11 @@ class FocusReader:
             noise[want_noise] = self._known_noise(ids[want_noise])
             return self._readings.sharpness[ids], noise
         pictures = self._camera.grab(cells)
+        self._saw(cells, pictures)
         if self._want_frames:
             _push(self._frames, cells, self._thumbnails(pictures), first)
+        if self._want_contrast:
+            _push(self._contrast, cells, contrast(pictures), first)
         if want_noise.any():
             asked = pictures if want_noise.all() else pictures[want_noise]
             noise[want_noise] = noise_sharpness(asked, self._measure)
@@ -115,6 +127,13 @@ class FocusReader:
         if self.bank is not None:
             return self.bank.get(self._ids)
         return self._frames.copy()
+
+    def contrast_history(self) -> NDArray[np.float32]:
+        """(B, history, SIZE), newest first; see ``vision.contrast``."""
+        if self.bank is not None:
+            found: NDArray[np.float32] = self._readings.contrast[self._ids]
+            return found
+        return self._contrast.copy()
 
     def newest_ids(self) -> IntArray:
         """(B,) numbers of the newest pictures, for a finite camera."""
@@ -133,6 +152,8 @@ class FocusReader:
             picture = self._camera_frames(number)
             r.bank.frames[number] = self._thumbnails(picture)[0]
             r.sharpness[number] = self._measure(picture)[0]
+            if self._want_contrast:
+                r.contrast[number] = contrast(picture)[0]
             r.known[number] = True
 
     def _thumbnails(self, pictures: Frames) -> ByteArray:
@@ -152,7 +173,9 @@ class FocusReader:
         return self._finite.frames(np.array([number]))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": (self._ids if self.bank is not None else self._frames).copy()}
+        if self.bank is not None:
+            return {"history": self._ids.copy()}
+        return {"history": self._frames.copy(), "contrast": self._contrast.copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         history = np.array(state["history"])
@@ -161,6 +184,7 @@ class FocusReader:
             self._read(np.unique(self._ids))
         else:
             self._frames = history.astype(np.uint8)
+            self._contrast = np.array(state["contrast"], np.float32)
 
 
 def _check_levels(learned: tuple[float, float] | None, present: tuple[float, float]) -> None:

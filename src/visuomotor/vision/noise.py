@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from visuomotor.types import FloatArray, Frames
 from visuomotor.vision.transforms import to_gray
 
+SIGNAL_OVER_NOISE = 1.5
+"""A sample shows at least this many times the sharpness of pure noise."""
 _MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _MASK_GAIN = 6.0
 """Root of the sum of the mask's squares: white noise of sigma 1 comes out with sigma 6."""
