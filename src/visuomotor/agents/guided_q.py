@@ -1,0 +1,205 @@
+"""Guided Q: values learned from an omniscient searcher, for samples never seen before.
+
+yu2018 learns one view and does poorly on others (section IV.B.3). Here the state is how contrast
+changed between the last looks and how far apart they were (``models/look_comparer.py``), and the
+views are many. Actions are yu2018's: discrete steps and an active stop.
+
+A simulator knows where focus is, so what each action leads to need not be found by trial and error.
+Learned are the expectations, over everything that fits the looks so far, of
+
+    Q(stop) = 1 in focus, -1 elsewhere;   Q(move) = 1 - cost (1 + moves an omniscient needs then)
+
+on the states that the policy itself comes to (Littman, Cassandra and Kaelbling, "Learning policies
+for partially observable environments", 1995: QMDP; Ross et al., "Dagger", 2011). Its one mistake is
+to think that all will be known after the next look, so that it would look on for ever where doubt
+remains. Therefore it stops where focus is probable enough, and the longer it looks, the less is
+enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visuomotor.agents.base import PolicySpec
+from visuomotor.configs import check_range, from_plain
+from visuomotor.errors import InputError
+from visuomotor.models.look_comparer import LookComparer, LookComparerConfig, defocus_target
+from visuomotor.models.weights import load_moments, load_weights
+from visuomotor.types import Act, BoolArray, FloatArray, IntArray, Observation
+
+NAME = "guided_q"
+
+
+@dataclass(frozen=True)
+class GuidedQConfig:
+    """How it learns and stops."""
+
+    batch: int = 512
+    learning_rate: float = 3e-3
+    """Of AdamW at the start; falls along a cosine to a share at ``decay_updates``."""
+    decay_updates: int = 40_000
+    decay_to: float = 0.01
+    average: float = 0.002
+    """Share of the newest weights that the policy's take on with each update."""
+    cost: float = 0.03
+    """Of a look, where an end in focus is worth 1."""
+    defocus_weight: float = 0.1
+    """Of the auxiliary loss: the cross-entropy of the signed way to focus."""
+    stop_above: float = 0.98
+    stop_decay: float = 0.01
+    stop_least: float = 0.6
+    """It stops where the probability of focus is above the first; each look takes away the second,
+    down to the third."""
+    network: LookComparerConfig = field(default_factory=LookComparerConfig)
+
+    def __post_init__(self) -> None:
+        share, one = (0, 1), (1, 1_000_000)
+        check_range(self, batch=one, learning_rate=share, decay_updates=one, decay_to=share)
+        check_range(self, average=share, cost=share, defocus_weight=(0, 1000))
+        check_range(self, stop_above=share, stop_decay=share, stop_least=share)
+
+
+class Guidance(NamedTuple):
+    """N states and what a simulator knows of them."""
+
+    contrast: Tensor  # (N, H, SIZE) newest look first
+    moves: Tensor  # (N, H) fine steps
+    moves_after: Tensor  # (N, A) that an omniscient searcher needs after each action
+    in_focus: Tensor  # (N,) bool
+    distance: Tensor  # (N,) signed way to focus in fine steps
+
+
+class GuidedQ:
+    """The learner; see ``agents.base.Learner``."""
+
+    on_policy = False
+
+    def __init__(self, spec: PolicySpec, config: GuidedQConfig, seed: int) -> None:
+        self.spec = spec
+        self.config = config
+        with torch.random.fork_rng():  # initialise from our seed, leave the global state alone
+            torch.manual_seed(seed)
+            self.online = _network(spec, config.network)
+        self.average = _network(spec, config.network)
+        self.average.load_state_dict(self.online.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.online.parameters(), lr=config.learning_rate, weight_decay=1e-4, fused=True
+        )
+        self.updates = 0
+
+    def targets(self, batch: Guidance) -> Tensor:
+        """(N, A) values of the moves; that of the stop is learned as a probability."""
+        return 1 - self.config.cost * (1 + batch.moves_after.float())
+
+    def update(self, batch: Guidance, targets: Tensor) -> dict[str, float]:
+        """One step of AdamW on the three losses, then the average follows."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        values, focus, defocus = self.online(batch.contrast, batch.moves)
+        losses = {
+            "value_loss": F.mse_loss(values, targets),
+            "stop_loss": F.binary_cross_entropy_with_logits(focus, batch.in_focus.float()),
+            "defocus_loss": F.cross_entropy(defocus, defocus_target(batch.distance)),
+        }
+        loss = losses["value_loss"] + losses["stop_loss"]
+        loss = loss + self.config.defocus_weight * losses["defocus_loss"]
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.online.parameters(), 1.0)
+        self.optimizer.step()
+        self.updates += 1
+        # Early averages would lag behind what is learned quickly.
+        share = max(self.config.average, 9 / (9 + self.updates))
+        with torch.no_grad():
+            for slow, quick in zip(
+                self.average.parameters(), self.online.parameters(), strict=True
+            ):
+                slow.lerp_(quick, share)
+        return {name: value.item() for name, value in losses.items()}
+
+    def policy(self) -> GuidedPolicy:
+        """On the average of the last weights: steadier than any of them."""
+        return GuidedPolicy(self.spec, self.average, self.config)
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.average.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "online": self.online.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict()["state"],
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.online.load_state_dict(state["online"])
+        self.average.load_state_dict(state["average"])
+        load_moments(self.optimizer, state["optimizer"])
+        self.updates = int(state["updates"])
+
+    def _learning_rate(self) -> float:
+        done = min(1.0, self.updates / self.config.decay_updates)
+        share = max(self.config.decay_to, 0.5 * (1 + math.cos(math.pi * done)))
+        return self.config.learning_rate * share
+
+
+class GuidedPolicy:
+    """Stops where focus is probable enough, else makes the most valuable move. Reads only past
+    looks and the moves between them, and counts the looks."""
+
+    def __init__(self, spec: PolicySpec, network: LookComparer, config: GuidedQConfig) -> None:
+        self.spec = spec
+        self.network = network
+        self.config = config
+        self._stop = spec.config["steps"].index(0)
+
+    def begin(self, state: IntArray | None, fresh: BoolArray) -> IntArray:
+        """(B,) looks before this one."""
+        looks = np.zeros(len(fresh), np.int64) if state is None else state.copy()
+        looks[fresh] = 0
+        return looks
+
+    def act(self, observation: Observation, state: IntArray, generator: np.random.Generator) -> Act:
+        values, focus = self.judge(observation)
+        c = self.config
+        enough = np.maximum(c.stop_above - c.stop_decay * state, c.stop_least)
+        values[:, self._stop] = np.where(focus > enough, np.inf, -np.inf)
+        return Act(values.argmax(1), state + 1, {"focus": focus})
+
+    @torch.inference_mode()
+    def judge(self, observation: Observation) -> tuple[NDArray[np.float32], FloatArray]:
+        """(B, A) values of the moves and (B,) probability of being in focus."""
+        contrast = torch.from_numpy(np.asarray(observation["contrast"], np.float32))
+        moves = torch.from_numpy(np.asarray(observation["past_moves"], np.float32))
+        values, focus, _ = self.network(contrast, moves)
+        return values.numpy().copy(), focus.sigmoid().double().numpy()
+
+
+def load_policy(
+    spec: PolicySpec, config: Mapping[str, Any], weights: Mapping[str, Tensor], where: str
+) -> GuidedPolicy:
+    """The policy of a checkpoint; InputError names the first weight that does not fit."""
+    settings = from_plain(GuidedQConfig, config, f"{where}: agent")
+    network = _network(spec, settings.network)
+    load_weights(network, weights, where)
+    return GuidedPolicy(spec, network, settings)
+
+
+def _network(spec: PolicySpec, config: LookComparerConfig) -> LookComparer:
+    task = spec.config
+    if task["actions"] != "steps":
+        raise InputError(
+            f"{NAME} chooses among steps, but the task's actions are {task['actions']!r}"
+        )
+    spec.require(NAME, "contrast", "past_moves")
+    return LookComparer(len(task["steps"]), config)

@@ -1,0 +1,312 @@
+"""Training for generality: one policy for samples, microscopes and cameras it never saw.
+
+Views are rendered once (``simulated_views``); episodes run on them in contrast space
+(``contrast_world``) under the policy as it is learned, so that it sees the states it comes to; what
+the simulator knows of each state is what it learns from (``agents.guided_q``). ``train_general``
+can be killed at any moment and called again on the same run folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visuomotor.agents.guided_q import NAME, Guidance, GuidedPolicy, GuidedQ, GuidedQConfig
+from visuomotor.checkpoint import save_policy
+from visuomotor.configs import check_range, to_plain
+from visuomotor.errors import InputError
+from visuomotor.files import load_state, save_state, write_atomically
+from visuomotor.runs import Run
+from visuomotor.tasks.autofocus import AutofocusConfig, AutofocusTask
+from visuomotor.training.contrast_world import ContrastWorld, WorldConfig
+from visuomotor.training.simulated_views import Views, ViewsConfig, render_views
+from visuomotor.vision.contrast import SIZE
+
+Progress = Callable[[dict[str, Any]], None]
+TASK = AutofocusConfig(
+    observation=("contrast", "past_moves"), at_limits="clip", history=10, max_steps=40
+)
+MULTISCALE_STEPS = tuple(
+    sign * step for step in (480, 220, 100, 45, 20, 9, 4, 2, 1) for sign in (1, -1)
+)
+KIND = "general training run"
+
+
+@dataclass(frozen=True)
+class GeneralConfig:
+    """One training run. A row is one time step of all cells."""
+
+    task: AutofocusConfig = TASK
+    agent: GuidedQConfig = field(default_factory=GuidedQConfig)
+    views: ViewsConfig = field(default_factory=ViewsConfig)
+    world: WorldConfig = field(default_factory=WorldConfig)
+    tested_views: int = 200
+    """Views of their own to evaluate on."""
+    cells: int = 256
+    rows: int = 20_000
+    warmup_rows: int = 50
+    updates_per_row: int = 2
+    kept_rows: int = 1_500
+    """The newest rows, from which batches are drawn."""
+    most_looks: int = 24
+    """Training episodes are cut after so many: wandering where nothing shows teaches little."""
+    guided: float = 0.3
+    """Share of episodes in which the omniscient searcher often acts; falls to none midway."""
+    random: float = 0.05
+    """Share of actions taken by chance."""
+    evaluate_every: int = 2_000
+    seed: int = 0
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        one, zero, share = (1, math.inf), (0, math.inf), (0, 1)
+        check_range(self, tested_views=one, cells=(1, 100_000), rows=one, warmup_rows=one)
+        check_range(
+            self,
+            most_looks=(2, 10_000),
+            updates_per_row=one,
+            kept_rows=one,
+            guided=share,
+            random=share,
+        )
+        check_range(self, evaluate_every=one, seed=zero, threads=(0, 1024))
+
+
+PRESETS = {
+    "focus": GeneralConfig(),
+    "focus-multiscale": GeneralConfig(
+        task=replace(TASK, steps=(*MULTISCALE_STEPS, 0)),
+        world=WorldConfig(range_steps=(20.0, 1200.0)),
+    ),
+}
+"""The shipped policies: yu2018's five actions, and steps of several scales for wide ranges."""
+
+
+class Standing(NamedTuple):
+    """How a policy does on views that it is not trained on."""
+
+    success: float
+    looks: float
+    stopped: float
+
+
+class _Experience:
+    """The newest rows of states and guidance."""
+
+    def __init__(self, rows: int, cells: int, history: int, actions: int) -> None:
+        self.contrast = torch.zeros(rows, cells, history, SIZE)
+        self.moves = torch.zeros(rows, cells, history)
+        self.moves_after = torch.zeros(rows, cells, actions, dtype=torch.int16)
+        self.in_focus = torch.zeros(rows, cells, dtype=torch.bool)
+        self.distance = torch.zeros(rows, cells)
+
+    def put(self, row: int, guidance: Guidance) -> None:
+        at = row % len(self.moves)
+        for name, value in guidance._asdict().items():
+            getattr(self, name)[at] = value
+
+    def sample(self, rows: int, size: int, draws: torch.Generator) -> Guidance:
+        """``size`` states of the rows there are, ``rows`` having been put."""
+        row = torch.randint(min(rows, len(self.moves)), (size,), generator=draws)
+        cell = torch.randint(self.moves.shape[1], (size,), generator=draws)
+        return Guidance(*(getattr(self, name)[row, cell] for name in Guidance._fields))
+
+
+class _Episodes:
+    """Cells of a world and what each has seen."""
+
+    def __init__(self, world: ContrastWorld, history: int) -> None:
+        self.world = world
+        self.everywhere = torch.arange(world.cells)
+        self.contrast = torch.zeros(world.cells, history, SIZE)
+        self.moves = torch.zeros(world.cells, history)
+        self.looks = np.zeros(world.cells, np.int64)
+        self.guided = torch.zeros(world.cells, dtype=torch.bool)
+        self.open(self.everywhere)
+
+    def open(self, cells: Tensor) -> None:
+        """The first look fills the whole history."""
+        self.contrast[cells] = self.world.look(cells)[:, None]
+        self.moves[cells] = 0
+        self.looks[cells.numpy()] = 0
+
+    def go(self, cells: Tensor, action: Tensor) -> None:
+        moved = self.world.move(cells, action)
+        self.moves[cells] = torch.cat([moved[:, None], self.moves[cells, :-1]], 1)
+        seen = self.world.look(cells)[:, None]
+        self.contrast[cells] = torch.cat([seen, self.contrast[cells, :-1]], 1)
+
+    def act(self, policy: GuidedPolicy) -> Tensor:
+        """(B,) the policy's actions; it counts a look."""
+        observation = {"contrast": self.contrast.numpy(), "past_moves": self.moves.numpy()}
+        act = policy.act(observation, self.looks, np.random.default_rng(0))  # has no chance
+        self.looks = act.state
+        return torch.from_numpy(act.action)
+
+    def guidance(self) -> Guidance:
+        everywhere, world = self.everywhere, self.world
+        return Guidance(
+            self.contrast,
+            self.moves,
+            world.moves_after(everywhere),
+            world.in_focus(everywhere),
+            world.distance(everywhere),
+        )
+
+
+def train_general(config: GeneralConfig, run: Run, progress: Progress) -> Standing:
+    """Train a policy, or go on with a run cut short. It is always in ``run.policy_file``."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    clock = time.perf_counter()
+    views, tested = _views(config, run)
+    steps, history = config.task.steps, config.task.history
+    learner = GuidedQ(AutofocusTask(config.task).spec, config.agent, config.seed)
+    episodes = _Episodes(
+        ContrastWorld(views, config.world, steps, config.cells, config.seed), history
+    )
+    experience = _Experience(config.kept_rows, config.cells, history, len(steps))
+    draws = torch.Generator().manual_seed(config.seed)
+    row = 0
+    if run.trainer_file.exists():
+        state = _load(run)
+        learner.load_state_dict(state["learner"])
+        episodes.world.load_state_dict(state["world"])
+        vars(episodes).update(state["episodes"])
+        vars(experience).update(state["experience"])
+        draws.set_state(state["draws"])
+        row, clock = int(state["row"]), clock - float(state["seconds"])
+    losses: dict[str, float] = {}
+    standing = Standing(0.0, math.inf, 0.0)
+    with closing(run):
+        while row < config.rows:
+            _collect(config, episodes, experience, learner, draws, row)
+            row += 1
+            if row >= config.warmup_rows:
+                for _ in range(config.updates_per_row):
+                    batch = experience.sample(row, config.agent.batch, draws)
+                    losses = learner.update(batch, learner.targets(batch))
+            if row % config.evaluate_every == 0 or row == config.rows:
+                standing = examine(learner.policy(), config, tested)
+                seconds = time.perf_counter() - clock
+                metrics = {"step": row * config.cells, **standing._asdict(), **losses}
+                run.log({**metrics, "seconds": seconds})
+                _save_policy(run, learner, config, standing, row)
+                save_state(
+                    run.trainer_file,
+                    {
+                        "kind": KIND,
+                        "learner": learner.state_dict(),
+                        "world": episodes.world.state_dict(),
+                        "episodes": _plain(episodes),
+                        "experience": vars(experience),
+                        "draws": draws.get_state(),
+                        "row": row,
+                        "seconds": seconds,
+                    },
+                )
+                progress({**metrics, "seconds": seconds})
+        final = json.dumps(standing._asdict(), indent=2)
+        write_atomically(run.path / "final.json", final.encode())
+    return standing
+
+
+def examine(
+    policy: GuidedPolicy, config: GeneralConfig, views: Views, cells: int = 1000
+) -> Standing:
+    """Episodes on views (usually not those trained on), in worlds like those of training but with
+    something to see: the same ones for every policy."""
+    plain = replace(config.world, blank=0.0, outside=0.0, new_view=1.0)
+    episodes = _Episodes(
+        ContrastWorld(views, plain, config.task.steps, cells, config.seed + 1), config.task.history
+    )
+    world = episodes.world
+    going = torch.ones(cells, dtype=torch.bool)
+    success, looks = torch.zeros(cells, dtype=torch.bool), torch.ones(cells)
+    for _ in range(config.task.max_steps):
+        action = episodes.act(policy)
+        stopped = (action == world.stop) & going
+        success |= stopped & world.in_focus(episodes.everywhere)
+        going &= ~stopped
+        moving = torch.where(going)[0]
+        if not len(moving):
+            break
+        looks[moving] += 1
+        episodes.go(moving, action[moving])
+    return Standing(*(float(x.float().mean()) for x in (success, looks, ~going)))
+
+
+def _collect(
+    config: GeneralConfig,
+    episodes: _Episodes,
+    experience: _Experience,
+    learner: GuidedQ,
+    draws: torch.Generator,
+    row: int,
+) -> None:
+    """One row: note what is known, act, and begin anew where an episode is over."""
+    world = episodes.world
+    action = episodes.act(learner.policy())
+    experience.put(row, episodes.guidance())
+    expert = world.expert(episodes.everywhere)
+    chance = torch.rand(2, config.cells, generator=draws)
+    action = torch.where(episodes.guided & (chance[0] < 0.8), expert, action)
+    anything = torch.randint(len(config.task.steps), (config.cells,), generator=draws)
+    action = torch.where(chance[1] < config.random, anything, action)
+    over = (action == world.stop) | (torch.from_numpy(episodes.looks) >= config.most_looks)
+    moving, ended = torch.where(~over)[0], torch.where(over)[0]
+    episodes.go(moving, action[moving])
+    if len(ended):
+        world.reset(ended)
+        episodes.open(ended)
+        share = config.guided * max(0.0, 1 - 2 * row / config.rows)
+        episodes.guided[ended] = torch.rand(len(ended), generator=draws) < share
+
+
+def _views(config: GeneralConfig, run: Run) -> tuple[Views, Views]:
+    """To train on and to test on: rendered at the first sitting, kept in the run's folder."""
+    file = run.path / "views.safetensors"
+    if not file.exists():
+        tested = replace(
+            config.views, count=config.tested_views, slides=0, seed=config.views.seed + 1
+        )
+        made = {"train": render_views(config.views)._asdict()}
+        made["test"] = render_views(tested)._asdict()
+        save_state(file, {"kind": "views", **made})
+    state = load_state(file)
+    return Views(**state["train"]), Views(**state["test"])
+
+
+def _load(run: Run) -> dict[str, Any]:
+    state = load_state(run.trainer_file)
+    if state.get("kind") != KIND:
+        raise InputError(f"{run.trainer_file}: expected a {KIND}, got a {state.get('kind')}")
+    return state
+
+
+def _plain(episodes: _Episodes) -> dict[str, Any]:
+    kept = ("contrast", "moves", "looks", "guided")
+    return {name: getattr(episodes, name) for name in kept}
+
+
+def _save_policy(
+    run: Run, learner: GuidedQ, config: GeneralConfig, standing: Standing, row: int
+) -> None:
+    origin = {
+        **run.provenance(),
+        "seed": config.seed,
+        "views": config.views.count,
+        "time_steps": row * config.cells,
+        **standing._asdict(),
+    }
+    agent = to_plain(learner.config)
+    save_policy(run.policy_file, learner.spec, NAME, agent, learner.weights(), origin)
