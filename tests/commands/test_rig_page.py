@@ -22,7 +22,7 @@ def test_the_page_from_first_to_last(here: Path, capsys) -> None:
     pytest.importorskip("mm_test_adapters", reason="mm-test-adapters is not installed")
     lines = "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.S)).splitlines()
     commands = [shlex.split(line) for line in lines if line.startswith("visuomotor")]
-    assert len(commands) == 8
+    assert len(commands) == 9
     assert all(line.startswith(("visuomotor ", "pip install ")) for line in lines if line)
     said = {}
     for words in commands:

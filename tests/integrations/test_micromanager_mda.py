@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from zoos import zoo_with_focus, zoo_without_focus
 
 import visuomotor as vm
 from visuomotor.errors import InputError
@@ -75,6 +76,23 @@ def sequence(axes=("t", "p"), times: int = 3, stack: bool = True, **options) -> 
         autofocus_plan=useq.AxesBasedAF(axes=axes) if axes else None,
         **options,
     )
+
+
+def test_without_a_policy_the_engine_takes_the_default(
+    microscope, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        zoo_with_focus(patch, tmp_path / "with")
+        made = AutofocusEngine(microscope.core, microscope.rig())
+        assert made.policy.spec == vm.load_policy("focus@1").spec
+        chosen = vm.load_policy("search:hill-climb")
+        assert AutofocusEngine(microscope.core, microscope.rig(), chosen).policy is chosen
+    zoo_without_focus(monkeypatch, tmp_path / "without")
+    made = AutofocusEngine(microscope.core, microscope.rig())
+    assert made.policy.spec == vm.load_policy("search:brent").spec
+    microscope.core.mda.set_engine(made)
+    acquire(microscope, sequence(times=1, stack=False), 0.0)
+    assert {result.verdict for _, result in made.results} == {vm.Verdict.FOCUSED}
 
 
 def test_every_stack_of_a_drifting_time_lapse_is_centred(microscope) -> None:
@@ -195,6 +213,28 @@ def test_corrections_are_carried_to_places_not_focused_yet(microscope) -> None:
     other = useq.MDAEvent(index={"p": 1}, x_pos=600, y_pos=0, z_pos=0)
     ((_, _, stage, focus),) = acquire(microscope, [event, other])
     assert abs(stage - focus) <= 1.0
+
+
+def test_a_window_that_is_too_narrow_tells_the_direction_and_grows_on_request(microscope) -> None:
+    microscope.tilt = (0.0, 0.0)
+    microscope.drift_um = -9.0
+    events = [
+        useq.MDAEvent(index={"p": 0}, z_pos=0, action=useq.CustomAction(name=ACTION)),
+        useq.MDAEvent(index={"p": 0}, z_pos=0),
+    ]
+    engine(microscope, "search:hill-climb", window=4.0)
+    ((_, meta, stage, _),) = acquire(microscope, events)
+    told = meta["extra"][METADATA]
+    assert (told["verdict"], told["direction"], stage) == ("at_limit", -1, 0.0)
+    made = engine(microscope, "search:hill-climb", window=4.0, grow=2)
+    ((_, meta, stage, focus),) = acquire(microscope, events)
+    told = meta["extra"][METADATA]
+    assert (told["verdict"], told["direction"]) == ("focused", 0)
+    assert "the range grew once, to -12 to 4 um" in told["reason"]
+    assert abs(stage - focus) <= 1.0
+    assert told["exposures"] == len(told["curve"]) == made.results[0][1].exposures
+    with pytest.raises(InputError, match="grow: expected 0 or more"):
+        engine(microscope, grow=-1)
 
 
 def test_a_focus_map_carries_focus_over_the_slide(microscope) -> None:

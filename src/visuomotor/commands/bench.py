@@ -48,7 +48,8 @@ def command(
     from visuomotor.results import Result, merge, read
     from visuomotor.runs import commit, machine
 
-    known = {n: importlib.import_module(f"{PACKAGE}.{n}") for n in names_in(PACKAGE, "Benchmark")}
+    files = names_in(PACKAGE, "Benchmark")
+    known = {n.replace("_", "-"): importlib.import_module(f"{PACKAGE}.{n}") for n in files}
     console = Console(highlight=False, stderr=json_output)
     if name is None:
         _list({name: rows_of(module.Benchmark) for name, module in known.items()}, json_output)

@@ -13,6 +13,7 @@ import tyro
 from visuomotor.errors import InputError
 
 POLICY = "yu2018-exp1@1"
+"""Trained on the demo's one view."""
 METHODS = {
     "learned": POLICY,
     "brent": "search:brent",
@@ -30,6 +31,8 @@ def command(
 ) -> int:
     """Focus a built-in stack from random starts, learned against classical searches.
 
+    The policy that is the default everywhere, focus, comes first, in a version that ships it.
+
     Args:
         starts: How many random starts.
         out: The picture.
@@ -41,7 +44,7 @@ def command(
 
     from visuomotor.instruments.simulated.demo_view import demo_stack
     from visuomotor.runner import focus
-    from visuomotor.zoo import card, load_policy
+    from visuomotor.zoo import GENERAL, card, load_policy
 
     if starts < 1 or seed < 0:
         raise InputError(f"demo: expected at least 1 start and a seed of 0 or more, got {starts}")
@@ -52,7 +55,8 @@ def command(
     rows: dict[str, dict[str, float]] = {}
     shown: dict[str, Any] = {}
     far = int(np.argmax(np.abs(positions - task_curve.best_position)))
-    for method, name in METHODS.items():
+    methods = _methods()
+    for method, name in methods.items():
         policy = load_policy(name)
         began = time.perf_counter()
         results = [
@@ -91,6 +95,8 @@ def command(
         )
     console = Console(highlight=False)
     console.print(table)
+    if GENERAL in methods:
+        console.print(f"{GENERAL} is {methods[GENERAL]}: {card(methods[GENERAL])['summary']}")
     console.print(
         f"learned is {POLICY}: {card(POLICY)['summary']}\n"
         f"from every one of {every['starts_every']} starts: {every['accuracy_every']:.1%} success "
@@ -101,6 +107,14 @@ def command(
         f"picture: {out}"
     )
     return 0
+
+
+def _methods() -> dict[str, str]:
+    """What is compared, by name; the first is the one whose pictures are shown."""
+    from visuomotor.zoo import GENERAL, SEARCH_PREFIX, default_focus
+
+    name, _ = default_focus()
+    return METHODS if name.startswith(SEARCH_PREFIX) else {GENERAL: name, **METHODS}
 
 
 def _truth(stack: Any, policy: str) -> Any:

@@ -11,13 +11,13 @@ import tyro
 
 from visuomotor.errors import InputError
 
-FALLBACK = "search:brent"
-
 
 def command(
     stack: str | None = None,
     rig: Path | None = None,
     start: float | None = None,
+    window: tuple[float, float] | None = None,
+    grow: int = 0,
     policy: str | None = None,
     fine_step: float | None = None,
     roi: tuple[int, int, int, int] | None = None,
@@ -28,15 +28,21 @@ def command(
     dry_run: bool = False,
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> int:
-    """Focus a rig or a stack; print verdict, position and exposures, and draw the path.
+    """Focus a rig or a stack; print verdict, position and exposures, and draw the path. Nothing has
+    to be trained for it.
 
     Args:
         stack: A focal stack: OME-TIFF, multi-page TIFF, a folder of pictures, or "demo".
         rig: A rig file, in place of a stack.
         start: Where to start, in the focus' unit. If not given, a rig starts where it stands, a
             stack anywhere.
+        window: Of a rig: focus between these positions, inside its limits.
+        grow: How often at most, where it is sharpest at an end of the range, the range is doubled
+            towards there; a rig's window grows up to its limits.
         policy: search:NAME, a shipped policy, a run folder or a checkpoint. If not given: the
-            newest run that was trained on this stack, else search:brent.
+            newest run that was trained on this stack, or on one that this rig recorded, and solved
+            every start; else the shipped policy focus, which needs no training; else, in a version
+            without it, search:brent.
         fine_step: Smallest useful move in the stack's unit; by default from the focus curve. A rig
             file has its own.
         roi: Region to judge: top left height width, in pixels.
@@ -60,8 +66,12 @@ def command(
         raise InputError("focus: expected --stack PATH or --rig RIG, one of them")
     if rig is not None and fine_step is not None:
         raise InputError(f"focus: --fine-step: a rig's is in its file, {rig}")
+    if stack is not None and window is not None:
+        raise InputError("focus: --window: expected it with --rig, got it with --stack")
     region = "auto" if auto_roi else roi
-    source = _OnRig(rig, region) if rig is not None else _OnStack(str(stack), fine_step, region)
+    source = (
+        _OnRig(rig, region, window) if rig is not None else _OnStack(str(stack), fine_step, region)
+    )
     name, why = (policy, "as asked") if policy else source.default_policy(runs)
     chosen = load_policy(name)
     low, high = source.instrument.focus.limits
@@ -79,12 +89,13 @@ def command(
             f"from {low:g} to {high:g} {unit}"
         )
         return 0
-    (result,) = focus_cells(source.instrument, chosen, seed=seed, start=start)
+    (result,) = focus_cells(source.instrument, chosen, seed=seed, start=start, grow=grow)
     drawn = source.draw(result)
     if drawn is not None:
         focus_figure(out, *drawn, f"{source.name} with {Path(name).name}")
     answer: dict[str, Any] = {
         "verdict": str(result.verdict),
+        "direction": result.direction,
         "position": result.position,
         "unit": result.unit,
         "exposures": result.exposures,
@@ -128,6 +139,13 @@ def _perfect(runs: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
             yield str(run.path), origin, stack
 
 
+def _for_any(why: str) -> tuple[str, str]:
+    from visuomotor.zoo import default_focus
+
+    name, reason = default_focus()
+    return name, f"{why}; {reason}"
+
+
 class _OnStack:
     """A recorded stack to focus."""
 
@@ -139,11 +157,11 @@ class _OnStack:
         self.instrument: Any = self.stack.instrument(fine_step=fine_step, roi=roi)
 
     def default_policy(self, runs: Path) -> tuple[str, str]:
-        """A policy made for this very stack, else Brent."""
+        """A policy made for this very stack, else the one for any."""
         for path, origin, _ in _perfect(runs):
             if origin.get("stack_digest") == self.stack.origin_digest:
                 return path, "trained on this stack"
-        return FALLBACK, "no run was trained on this stack to full success"
+        return _for_any("no run was trained on this stack to full success")
 
     def draw(self, result: Any) -> tuple[Any, Any, Any, Any]:
         from visuomotor.tasks.autofocus import AutofocusTask
@@ -158,22 +176,22 @@ class _OnStack:
 class _OnRig:
     """A rig to focus."""
 
-    def __init__(self, rig: Path, roi: Any) -> None:
+    def __init__(self, rig: Path, roi: Any, window: tuple[float, float] | None) -> None:
         from visuomotor.instruments.workcells import open_rig
 
-        self.instrument: Any = open_rig(rig, roi)
+        self.instrument: Any = open_rig(rig, roi, window)
         self.rig = self.instrument.rigs[0]
         self.name = self.rig.config.name
 
     def default_policy(self, runs: Path) -> tuple[str, str]:
-        """A policy trained on a stack that this rig recorded, else Brent."""
+        """A policy trained on a stack that this rig recorded, else the one for any."""
         from visuomotor.instruments.recorded.stack_writer import noted
 
         for path, _, stack in _perfect(runs):
             recorder = noted(Path(stack))[1].get("rig")
             if isinstance(recorder, dict) and recorder.get("name") == self.name:
                 return path, "trained on a stack that this rig recorded"
-        return FALLBACK, "no run was trained on a stack of this rig to full success"
+        return _for_any("no run was trained on a stack of this rig to full success")
 
     def draw(self, result: Any) -> tuple[Any, Any, Any, Any] | None:
         """A rig's true curve is not known; its looks are drawn alone."""

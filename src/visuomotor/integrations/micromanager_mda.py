@@ -1,6 +1,6 @@
 """Software autofocus inside a Micro-Manager acquisition in Python (pymmcore-plus).
 
-    engine = AutofocusEngine(core, load_rig("rig.toml"), load_policy("search:brent"))
+    engine = AutofocusEngine(core, load_rig("rig.toml"))
     core.mda.set_engine(engine)
     core.mda.run(MDASequence(..., autofocus_plan=AxesBasedAF(axes=("t", "p"))))
 
@@ -35,8 +35,10 @@ from visuomotor.instruments.rig_config import RigConfig, SafeConfig
 from visuomotor.instruments.workcells import Workcells
 from visuomotor.integrations._planned_z import check_planes, home_z, planned_offset
 from visuomotor.integrations.focus_map import FocusMap
-from visuomotor.runner import FocusResult, failed, focus_cells
+from visuomotor.runner import focus_cells
+from visuomotor.tasks.focus_result import FocusResult, failed
 from visuomotor.tasks.judging import Verdict
+from visuomotor.zoo import default_focus, load_policy
 
 ACTION = "autofocus"
 """Name of the custom action that asks for focus; its data may hold "window"."""
@@ -60,19 +62,22 @@ class AutofocusEngine(MDAEngine):
         self,
         core: CMMCorePlus,
         rig: RigConfig,
-        policy: Policy,
+        policy: Policy | None = None,
         window: float | None = None,
         channel: tuple[str, str] | None = None,
         focus_map: FocusMap | None = None,
         hardware: Hardware = "if_locked",
+        grow: int = 0,
         **engine: Any,
     ) -> None:
-        """window: how far from where focus is expected it is looked for, each way; by default all
-        of the rig's limits. channel: (group, preset) to focus in; by default the event's own.
+        """policy: by default ``zoo.default_focus``, which needs no training. window: how far from
+        where focus is expected it is looked for, each way; by default all of the rig's limits.
+        channel: (group, preset) to focus in; by default the event's own.
         hardware: what becomes of ``AutofocusPlan`` where the core has a hardware autofocus:
         "if_locked" leaves the plan to it when it was locked at the beginning, unless the rig's
-        focus is its offset; "leave" leaves it to it always; "ignore" never does. engine: options
-        of ``MDAEngine``; without them it triggers no hardware sequences, whose z takes no
+        focus is its offset; "leave" leaves it to it always; "ignore" never does. grow: how often
+        at most the window doubles towards its end where the pictures are sharpest there. engine:
+        options of ``MDAEngine``; without them it triggers no hardware sequences, whose z takes no
         corrections.
 
         InputError for a rig that is not this core's, with what there is.
@@ -86,11 +91,14 @@ class AutofocusEngine(MDAEngine):
             _check_channel(core, channel)
         # Between two focuses the acquisition has the stage and the light; so it has at the end.
         self.rig = replace(rig, safe=SafeConfig())
-        self.policy = policy
+        self.policy = load_policy(default_focus()[0]) if policy is None else policy
         self.window = None if window is None else _checked_window(window, rig)
         self.channel = channel
         self.focus_map = focus_map
         self.hardware = hardware
+        if grow < 0:
+            raise InputError(f"grow: expected 0 or more, got {grow}")
+        self.grow = grow
         self.results: list[tuple[dict[str, int], FocusResult]] = []
         """(event index, result) of every focus of the present sequence, in order."""
         self._newest: dict[int | None, dict[str, Any]] = {}
@@ -167,6 +175,7 @@ class AutofocusEngine(MDAEngine):
         self._newest[place] = {
             "verdict": str(result.verdict),
             "reason": result.reason,
+            "direction": result.direction,
             "position": finite(result.position),
             "unit": result.unit,
             "exposures": result.exposures,
@@ -219,7 +228,7 @@ class AutofocusEngine(MDAEngine):
             within = (middle - reach, middle + reach)
         rig = Rig(self.rig, connections=dict(on_core(self.mmcore)), window=within)
         start = None if centre is None else [min(max(centre, rig.limits[0]), rig.limits[1])]
-        return focus_cells(Workcells([rig]), self.policy, start=start)[0]
+        return focus_cells(Workcells([rig]), self.policy, start=start, grow=self.grow)[0]
 
     def _let_go(self) -> None:
         """At the end of an acquisition, or of a focus without one."""

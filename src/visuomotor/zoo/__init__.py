@@ -18,6 +18,8 @@ from visuomotor.errors import InputError, nearest
 
 FOLDER = Path(__file__).resolve().parent
 SEARCH_PREFIX = "search:"
+GENERAL = "focus"
+"""The shipped policy for views that it never saw."""
 
 
 def names() -> list[str]:
@@ -53,6 +55,15 @@ def path_of(name: str) -> Path:
     if found != expected:
         raise InputError(f"{path}: expected sha256 {expected}, got {found}: the file was changed")
     return path
+
+
+def default_focus() -> tuple[str, str]:
+    """The policy that focuses where nobody chose one and none was trained for the view, and why:
+    the newest shipped ``focus``, or Brent's search in a version that has none."""
+    versions = [name for name in names() if _base(name) == GENERAL]
+    if versions:
+        return versions[-1], "it is for views that it never saw"
+    return f"{SEARCH_PREFIX}brent", "no policy for views never seen ships with this version"
 
 
 def load_policy(name: str | Path) -> Policy:
