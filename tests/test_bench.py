@@ -15,7 +15,8 @@ import tifffile
 from toys import blur_stack
 
 import visuomotor.benchmarks
-from visuomotor.benchmarks import focus, micromanager
+from visuomotor.agents.search import searches
+from visuomotor.benchmarks import focus, focus_searches, micromanager
 from visuomotor.benchmarks.measuring import Skipped, rows_of
 from visuomotor.cli import main
 from visuomotor.discovery import names_in
@@ -162,9 +163,37 @@ def test_a_row_that_cannot_be_measured_here_is_left_out(
     ]
 
 
+def test_searches_on_unseen_views_are_a_table_of_their_own(
+    here: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(focus_searches, "shipped", lambda wanted: [])
+    asked = ["golden_section_success", "golden_section_exposures", "focus_success"]
+    words = ("focus-searches", "--set", "views=1", "starts=2", "processes=1", "--only", *asked)
+    code, out, err = run(capsys, *words)
+    assert code == 0, err
+    assert "focus_success is left out: no policy 'focus' is shipped" in out
+    share, looks = read(here / "benchmarks/results.json")
+    assert share.metric == "bench.golden_section_success"
+    assert 1 <= share.n <= 2, "starts without a signal are left out"
+    assert (share.unit, share.seeds) == ("share of episodes", (2026,))
+    assert 5 < looks.ours < 20
+    assert looks.config["unseen_version"] == 1
+    assert share.command.startswith("visuomotor bench focus-searches --set views=1")
+
+
+def test_every_search_has_rows_among_the_searches() -> None:
+    rows = rows_of(focus_searches.Benchmark)
+    for name in (*searches(), "stop-at-once", "random", "focus", "focus-multiscale"):
+        assert {f"{name.replace('-', '_')}_{what}" for what in ("success", "exposures")} <= set(
+            rows
+        )
+
+
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
+        (("focus-serches",), "did you mean 'focus-searches'?"),
+        (("focus-searches", "--set", "views=0"), "views: expected 1 to"),
         (("focsu",), "benchmark 'focsu' is not known; did you mean 'focus'?"),
         (("focus", "--only", "decision_s"), "did you mean 'decision_ms'?"),
         (("focus", "--set", "cell=3"), "--set: unknown key 'cell'; did you mean 'cells'?"),

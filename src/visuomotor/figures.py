@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from visuomotor.files import write_atomically
-from visuomotor.runner import FocusResult
+from visuomotor.tasks.focus_result import FocusResult
 from visuomotor.types import FloatArray, FocusCurve
 
 _COLOURS = ("#d1495b", "#2e6f95", "#3c8d5a", "#b5762a", "#7b5ea7")
 _CURVE = "#8a8f98"
 _TAB10_GREY = 7
 _LINES = ("-", "--", ":")
+_MARKERS = ("o", "s", "^", "D")
 _TICKS = [1, 2, 5, 10, 20, 50, 100]
 _STYLE: Any = {
     "font.size": 9,
@@ -224,6 +225,99 @@ def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]
                 right.legend(fontsize=7.5, loc="center right")
         for axes in grid[-1]:
             axes.set_xlabel("thousand time steps")
+        _save(figure, path)
+
+
+def searchers_figure(path: Path, points: Mapping[str, tuple[float, float]]) -> None:
+    """Success (a share) against mean exposures of every searcher, all of them and the better ones:
+    up and left is better.
+
+    points: by name, (exposures, success). One searcher at several settings, NAME_NUMBER, is a line.
+    """
+    swept: dict[str, list[tuple[float, float]]] = {}
+    for name, point in points.items():
+        base, _, number = name.rpartition("_")
+        if base and number.replace(".", "").isdigit():
+            swept.setdefault(base, []).append(point)
+    alone = {name: at for name, at in points.items() if name.rpartition("_")[0] not in swept}
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10.5, 4.2), dpi=110, layout="constrained")
+        panels = figure.subplots(1, 2, sharex=True)
+        for axes, bottom in zip(panels, (-3, 78), strict=True):
+            for base, line in swept.items():
+                x, y = np.array(sorted([*line, *([points[base]] if base in points else [])])).T
+                label = f"{base}, other settings"
+                axes.plot(x, 100 * y, "-o", ms=3, lw=1, color=_CURVE, label=label, zorder=1)
+            for place, (name, (exposures, success)) in enumerate(alone.items()):
+                look = {
+                    "color": _COLOURS[place % len(_COLOURS)],
+                    "marker": _MARKERS[place // len(_COLOURS) % len(_MARKERS)],
+                }
+                axes.scatter(exposures, 100 * success, s=38, alpha=0.85, label=name, **look)
+            axes.set_xscale("log")
+            axes.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
+            axes.minorticks_off()
+            axes.set(xlabel="exposures, mean", xlim=(0.8, 180), ylim=(bottom, 101.5))
+            axes.grid(lw=0.3)
+        panels[0].set(ylabel="success (%)")
+        panels[0].set_title("Unseen simulated views", loc="left")
+        panels[1].set_title("the same, the upper part", loc="left")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize=8, loc="outside right center")
+        _save(figure, path)
+
+
+def severity_figure(
+    path: Path, panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
+) -> None:
+    """Success (a share) against severity: a panel for each disturbance, a line for each searcher.
+
+    panels: disturbance -> searcher -> (severity, success), in any order.
+    """
+    with mpl.rc_context(_STYLE):
+        rows = -(-len(panels) // 3)
+        figure = Figure(figsize=(9.5, 2.2 * rows + 0.5), dpi=110, layout="constrained")
+        grid = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
+        names = sorted({name for curves in panels.values() for name in curves})
+        for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+            for name, points in curves.items():
+                number = names.index(name)
+                x, y = np.array(sorted(points)).T
+                look: Any = {"color": _COLOURS[number % len(_COLOURS)]}
+                look["ls"] = _LINES[number // len(_COLOURS) % len(_LINES)]
+                axes.plot(x, 100 * y, marker="o", ms=3, lw=1.2, label=name, **look)
+            axes.set_title(title.replace("_", " "), loc="left", fontsize=9)
+            axes.set(ylim=(-4, 104))
+            axes.tick_params(labelbottom=True)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_axis_off()
+        for axes in grid[:, 0]:
+            axes.set_ylabel("success (%)")
+        for axes in grid[-1]:
+            axes.set_xlabel("severity, 1 is the preset's")
+        handles, labels = grid.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize=8, loc="outside lower left", ncols=len(labels))
+        _save(figure, path)
+
+
+def views_figure(path: Path, success: Mapping[str, Mapping[int, float]]) -> None:
+    """Share of unseen views that are focused against the number of views trained on, a curve for
+    each way to choose them; success[way][views]."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7, 4.2), dpi=110, layout="constrained")
+        axes = figure.subplots()
+        for (way, found), marker in zip(success.items(), "osd^", strict=False):
+            counts = sorted(found)
+            shares = [100 * found[count] for count in counts]
+            axes.plot(counts, shares, marker=marker, ms=5, lw=1.4, label=way)
+        axes.set_xscale("log", base=2)
+        counts = sorted({count for found in success.values() for count in found})
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.set_ylim(0, 102)
+        axes.set_xlabel("views trained on")
+        axes.set_ylabel("unseen views focused, %")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right")
         _save(figure, path)
 
 
