@@ -108,6 +108,14 @@ def test_what_does_not_fit_is_named(tmp_path, changes, words: str) -> None:
         load_checkpoint(changed(tmp_path, **changes))
 
 
+def test_a_network_for_other_actions_than_its_task_has_is_refused(tmp_path) -> None:
+    spec = load_checkpoint(GOOD).policy.spec
+    for changes in ({"steps": [1, 0, -1]}, {"history": 2}, {"frame_size_px": 64}):
+        other = PolicySpec(spec.task, spec.version, spec.observation, {**spec.config, **changes})
+        with pytest.raises(vm.InputError, match="expected shape"):
+            load_checkpoint(changed(tmp_path, spec=other))
+
+
 def test_a_policy_without_its_pictures_is_refused(tmp_path) -> None:
     spec = load_checkpoint(GOOD).policy.spec
     blind = PolicySpec(spec.task, spec.version, ("position",), spec.config)

@@ -17,6 +17,7 @@ from visuomotor.discovery import names_in
 from visuomotor.figures import tidy
 from visuomotor.files import load_state, save_state
 from visuomotor.vision.focus import measures
+from visuomotor.zoo import default_focus
 
 QUICK = ("positions=31", "cells=16", "steps=480", "evaluate_every=160", "warmup_steps=160")
 TINY = ("agent.batch=32", "task.frame_size_px=32", "threads=1")
@@ -53,7 +54,8 @@ def test_demo_shows_a_table_and_a_picture(here: Path, capsys) -> None:
     code, out, _ = run(capsys, "demo", "--starts", "4", "--json")
     answer = json.loads(out)
     assert code == 0
-    assert set(answer["methods"]) == {"learned", "brent", "hill-climb", "two-stage", "full sweep"}
+    compared = set(answer["methods"]) - {"focus"}  # the default, in a version that ships it
+    assert compared == {"learned", "brent", "hill-climb", "two-stage", "full sweep"}
     learned = answer["methods"]["learned"]
     assert learned["success"] == 1.0
     assert learned["exposures"] < answer["methods"]["brent"]["exposures"]
@@ -106,10 +108,21 @@ def test_focus_prints_verdict_position_exposures_and_draws(here: Path, capsys) -
     assert cv2.imread("focus.png") is not None
 
 
+def test_focus_beyond_the_stack_says_which_way(here: Path, capsys) -> None:
+    tifffile.imwrite("edge.tif", blur_stack(best=0.0).frames, photometric="minisblack")
+    words = ("focus", "--stack", "edge.tif", "--start", "9", "--policy", "search:brent")
+    code, out, _ = run(capsys, *words, "--grow", "2", "--json")
+    answer = json.loads(out)
+    assert (code, answer["verdict"], answer["direction"]) == (1, "at_limit", -1)
+    assert "the range could not grow" in answer["reason"]
+    _, out, _ = run(capsys, *words)
+    assert "(below)" in out
+
+
 def test_focus_on_nothing_says_no_sample(here: Path, capsys) -> None:
     code, out, _ = run(capsys, "focus", "--stack", "flat.tif", "--start", "3", "--json")
     answer = json.loads(out)
-    assert (code, answer["verdict"], answer["policy"]) == (1, "no_sample", "search:brent")
+    assert (code, answer["verdict"], answer["policy"]) == (1, "no_sample", default_focus()[0])
 
 
 def test_train_then_focus_uses_what_was_trained(here: Path, capsys) -> None:
@@ -127,7 +140,7 @@ def test_train_then_focus_uses_what_was_trained(here: Path, capsys) -> None:
     assert (config["seed"], config["agent"]["batch"]) == (3, 32)
     focus = ("focus", "--stack", "toy.tif", "--start", "3", "--json")
     best = max(line["accuracy"] for line in lines)
-    mine, fallback = str(Path("runs") / folder.name), "search:brent"
+    mine, fallback = str(Path("runs") / folder.name), default_focus()[0]
     assert json.loads(run(capsys, *focus)[1])["policy"] == (mine if best == 1 else fallback)
     state = load_state(folder / "policy.safetensors")
     state["provenance"]["accuracy"] = 1.0
@@ -165,7 +178,7 @@ def test_list_and_doctor(capsys) -> None:
     answer = json.loads(out)
     assert "yu2018-exp1@1" in answer["policies"]
     assert answer["tasks"] == ["autofocus"]
-    assert answer["agents"] == ["dqn"]
+    assert answer["agents"] == ["dqn", "guided_q"]
     assert len(answer["measures"]) == len(measures())
     code, out, _ = run(capsys, "doctor", "--json")
     answer = json.loads(out)

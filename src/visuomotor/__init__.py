@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from visuomotor.instruments.recorded.focal_stack import FocalStack
     from visuomotor.instruments.simulated.demo_view import demo_stack
     from visuomotor.instruments.workcells import open_rig
-    from visuomotor.runner import FocusResult, focus, focus_cells
+    from visuomotor.runner import focus, focus_cells
+    from visuomotor.tasks.focus_result import FocusResult
     from visuomotor.tasks.judging import Verdict, judge
     from visuomotor.zoo import load_policy
 
@@ -29,7 +30,7 @@ __version__ = "0.1.0"
 # package costs no PyTorch.
 _PUBLIC = {
     "FocalStack": "visuomotor.instruments.recorded.focal_stack",
-    "FocusResult": "visuomotor.runner",
+    "FocusResult": "visuomotor.tasks.focus_result",
     "InputError": "visuomotor.errors",
     "MissingExtraError": "visuomotor.errors",
     "Verdict": "visuomotor.tasks.judging",
