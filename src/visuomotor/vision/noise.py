@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +19,15 @@ _MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _MASK_GAIN = 6.0
 """Root of the sum of the mask's squares: white noise of sigma 1 comes out with sigma 6."""
 _NORMAL_MAD = 0.6745
+_FEW_LEVELS = 3
+"""A median response below says little where grey levels are whole numbers."""
+_TWO_PIXELS = 8
+"""Response to two neighbours that stand out by one grey level: more is no small noise."""
 _CROP_PX = 256
 _NOISE_PX = 128
 """So many pixels of noise tell its sharpness to 1 %."""
+_SHADING_PX = 32
+"""Side to which a picture is averaged before shading is read off."""
 
 
 def noise_sigma(frames: Frames) -> FloatArray:
@@ -32,21 +39,29 @@ def noise_sigma(frames: Frames) -> FloatArray:
     """
     gray = to_gray(_middle(frames))
     sigmas = np.empty(len(gray))
+    whole = frames.dtype.kind in "ui"
     for i, picture in enumerate(gray):
-        response = cv2.filter2D(picture.astype(np.float32), cv2.CV_32F, _MASK)[1:-1, 1:-1]
-        median = _median(np.abs(response))
-        # Whole grey levels can hide small noise from a median; the mean still sees it.
-        spread = median / _NORMAL_MAD if median > 0 else float(np.abs(response).mean()) * 1.2533
+        filtered = cv2.filter2D(picture.astype(np.float32), cv2.CV_32F, _MASK)[1:-1, 1:-1]
+        response: NDArray[np.float32] = np.abs(filtered)
+        median = _median(response)
+        if whole and median < _FEW_LEVELS:
+            # Whole grey levels hide small noise from a median: single pixels stand out by one.
+            # Their energy still counts, and that of detail next to nothing.
+            spread = float(np.sqrt(np.square(np.minimum(response, _TWO_PIXELS)).mean()))
+        else:
+            spread = median / _NORMAL_MAD
         sigmas[i] = spread / _MASK_GAIN
     return sigmas
 
 
 def noise_sharpness(frames: Frames, measure: Callable[[Frames], FloatArray]) -> FloatArray:
-    """The sharpness that ``measure`` would find in each picture if it held only its noise: (M,).
+    """The sharpness that ``measure`` would find in each picture if it held only its noise and its
+    shading: (M,).
 
-    It is what noise adds to a flat picture, in which a measure of brightness finds its light.
+    It is what both add to a flat picture, in which a measure of brightness finds its light.
     """
-    gray = to_gray(_middle(frames))
+    whole = to_gray(frames)
+    gray = _middle(whole)
     sigmas = noise_sigma(frames)
     white = _white_noise(*(min(side, _NOISE_PX) for side in gray.shape[1:]))
     sharpness = np.empty(len(gray))
@@ -55,8 +70,39 @@ def noise_sharpness(frames: Frames, measure: Callable[[Frames], FloatArray]) -> 
         pair[:] = picture.mean()
         pair[0] += np.float32(sigma) * white
         noisy, flat = measure(pair)
-        sharpness[i] = noisy - flat
+        plain = np.full((1, *whole.shape[1:]), pair[1, 0, 0])
+        shaded = measure(shading(whole[i])[None]) - measure(plain)
+        sharpness[i] = noisy - flat + max(0.0, float(shaded[0]))
     return sharpness
+
+
+def shading(gray: NDArray[Any]) -> NDArray[np.float32]:
+    """(H, W) -> (H, W) how light falls on an empty field: the quadratic in both coordinates that is
+    nearest to the picture. No sample is so smooth."""
+    height, width = gray.shape
+    small = cv2.resize(gray.astype(np.float32), (_SHADING_PX,) * 2, interpolation=cv2.INTER_AREA)
+    bend = _quadratic_fit() @ small.reshape(-1).astype(np.float64)
+    y = _middles(height).astype(np.float32)[:, None]
+    x = _middles(width).astype(np.float32)
+    one, by_y, by_x, by_yy, by_xy, by_xx = bend.astype(np.float32)
+    found: NDArray[np.float32] = (one + by_y * y + by_yy * y**2) + (by_x + by_xy * y) * x
+    found += by_xx * x**2
+    return found
+
+
+def _middles(count: int) -> FloatArray:
+    """(count,) of pixels, on a side from -1 to 1."""
+    middles: FloatArray = (np.arange(count) + 0.5) / count * 2 - 1
+    return middles
+
+
+@functools.lru_cache(maxsize=1)
+def _quadratic_fit() -> FloatArray:
+    """(6, N) from the N pixels of a small picture to 1, y, x, y^2, x y, x^2."""
+    y, x = np.meshgrid(_middles(_SHADING_PX), _middles(_SHADING_PX), indexing="ij")
+    terms = np.stack([np.ones_like(y), y, x, y * y, x * y, x * x], -1).reshape(-1, 6)
+    found: FloatArray = np.linalg.pinv(terms)
+    return found
 
 
 def _median(values: NDArray[np.float32]) -> float:
