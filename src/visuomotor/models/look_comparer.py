@@ -60,7 +60,7 @@ class LookComparer(nn.Module):
             nn.Linear(features, c.look), nn.ReLU(), nn.Linear(c.look, c.look), nn.ReLU()
         )
         self.body = nn.Sequential(
-            nn.Linear(2 * c.look + 2 * BANDS, c.hidden),
+            nn.Linear(2 * c.look + 2 * BANDS + 2 * (len(MOVE_SCALES) + 2), c.hidden),
             nn.ReLU(),
             nn.Linear(c.hidden, c.hidden),
             nn.ReLU(),
@@ -87,27 +87,36 @@ class LookComparer(nn.Module):
         changes.append(change.clamp(-6, 6) / 3)
         # Look j was j moves ago: its distance is minus the sum of the moves since.
         distance = -F.pad(moves[:, :-1].cumsum(1), (1, 0))  # (N, H)
-        ways = [torch.tanh(distance / scale) for scale in MOVE_SCALES]
-        ways.append(distance.sign() * distance.abs().log1p() / 5)
+        ways = _ways(distance)
         age = torch.arange(contrast.shape[1], dtype=energy.dtype) / 10
         newest = clear[:, :1].expand_as(clear)
         scalars = torch.stack([brighter, *ways, age.expand_as(distance)], -1)
         features = torch.cat([*changes, clear, newest, scalars], -1)
         return features, torch.cat([clear[:, 0], present[:, 0]], 1)
 
-    def forward(self, contrast: Tensor, moves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, contrast: Tensor, moves: Tensor, explored: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What each action is worth, and how near focus is.
 
         contrast (N, H, SIZE): newest look first. moves (N, H): in fine steps, each the one that led
-        to its look. Returns the values of the actions (N, A), the logit of being in focus (N,) and
+        to its look. explored (N, 4): how far looks reach below and above, and whether the range
+        ends there. Returns the values of the actions (N, A), the logit of being in focus (N,) and
         logits of the signed way to focus (N, DEFOCUS_BINS).
         """
         features, newest = self.compare(contrast, moves)
         looks = self.look(features)  # (N, H, look)
-        body = self.body(torch.cat([looks.sum(1) / 4, looks.amax(1), newest], 1))
+        around = torch.cat([*_ways(explored[:, :2]), explored[:, 2:]], 1)
+        body = self.body(torch.cat([looks.sum(1) / 4, looks.amax(1), newest, around], 1))
         defocus = self.defocus(body)
         found = self.head(torch.cat([body, 4 * defocus.softmax(1)], 1))
         return found[:, :-1], found[:, -1], defocus
+
+
+def _ways(distance: Tensor) -> list[Tensor]:
+    """Distances in fine steps at several scales, each about -1 .. 1."""
+    ways = [torch.tanh(distance / scale) for scale in MOVE_SCALES]
+    return [*ways, distance.sign() * distance.abs().log1p() / 5]
 
 
 def defocus_target(distance: Tensor) -> Tensor:

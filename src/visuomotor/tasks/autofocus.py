@@ -60,8 +60,8 @@ class AutofocusConfig:
     steps: tuple[int, ...] = (9, 1, 0, -1, -9)
     """Displacement of each action in fine steps; 0 stops (yu2018: 2.7 and 0.3, so 9 : 1)."""
     observation: tuple[str, ...] = ("frames", "past_actions")
-    """Which of frames, past_actions, contrast, past_moves, sharpness, position, limits, fine_step
-    the policy sees."""
+    """Which of frames, past_actions, contrast, past_moves, explored, sharpness, position, limits,
+    fine_step the policy sees."""
     frame_size_px: int = 84
     history: int = 3
     """How many pictures, and the actions or moves that led to them, are seen."""
@@ -131,6 +131,7 @@ class AutofocusTask:
             "past_actions": gym.spaces.MultiDiscrete([len(c.steps) + 1] * c.history),
             "contrast": gym.spaces.Box(-np.inf, np.inf, (c.history, contrast.SIZE), np.float32),
             "past_moves": gym.spaces.Box(-np.inf, np.inf, (c.history,), np.float64),
+            "explored": gym.spaces.Box(0, np.inf, (4,), np.float64),
             "sharpness": gym.spaces.Box(0, np.inf, (), np.float64),
             "position": gym.spaces.Box(-np.inf, np.inf, (), np.float64),
             "limits": gym.spaces.Box(-np.inf, np.inf, (2,), np.float64),
@@ -187,7 +188,7 @@ class AutofocusTask:
         self, cells: IntArray, generator: np.random.Generator, start: FloatArray | None
     ) -> None:
         s = self._cells
-        for array in (s.past_actions, s.past_moves, s.executed, s.reward, s.steps):
+        for array in (s.past_actions, s.past_moves, s.explored, s.executed, s.reward, s.steps):
             array[cells] = 0
         s.exposures[cells] = 0
         s.travel[cells] = 0
@@ -212,7 +213,7 @@ class AutofocusTask:
         low, high = self._rig.focus.limits
         slack = 1e-6 * (high - low)  # rounding is not leaving
         target, stop = command.target[cells, 0], command.stop[cells]
-        outside = (target < low - slack) | (target > high + slack)
+        too_far = np.where(target > high + slack, 1.0, np.where(target < low - slack, -1.0, 0.0))
         moving = cells[~stop]
         before = s.position[moving]
         s.executed[cells] = 0.0
@@ -226,12 +227,13 @@ class AutofocusTask:
         s.executed[moving, 0] = s.position[moving] - before
         s.past_moves[moving, 1:] = s.past_moves[moving, :-1]
         s.past_moves[moving, 0] = s.executed[moving, 0] / self.fine_step
+        s.explore(moving, s.past_moves[moving, 0], too_far[~stop])
         s.travel[moving] += np.abs(s.executed[moving, 0])
         s.steps[cells] += 1
         s.stopped[cells] = stop
         # A search is not sent outside by rounding or curiosity: it is clipped, not failed.
         fails = self.config.actions == "steps" and self.config.at_limits == "fail"
-        s.left_range[cells] = outside & fails
+        s.left_range[cells] = (too_far != 0) & fails
         patience = self.config.patience or np.inf
         over = (s.steps[cells] >= self.config.max_steps) | (s.idle[cells] >= patience)
         s.out_of_steps[cells] = over & ~stop
@@ -375,7 +377,7 @@ def for_view(
 
 
 def _check(config: AutofocusConfig) -> None:
-    known: tuple[str, ...] = ("frames", "past_actions", "contrast", "past_moves")
+    known: tuple[str, ...] = ("frames", "past_actions", "contrast", "past_moves", "explored")
     known += ("sharpness", "position", "limits", "fine_step")
     for key in config.observation:
         if key not in known:

@@ -23,6 +23,7 @@ class FocusCells:
     idle: IntArray  # (B,) looks since the last progress
     past_actions: IntArray  # (B, history), newest first
     past_moves: FloatArray  # (B, history) fine steps that were executed, newest first
+    explored: FloatArray  # (B, 4) see ``explore``
     executed: FloatArray  # (B, 1) the last motion
     reward: FloatArray  # (B,) of the last step
     steps: IntArray  # (B,)
@@ -45,6 +46,7 @@ class FocusCells:
             idle=np.zeros(cells, np.int64),
             past_actions=np.zeros((cells, history), np.int64),
             past_moves=np.zeros((cells, history)),
+            explored=np.zeros((cells, 4)),
             executed=np.zeros((cells, 1)),
             reward=np.zeros(cells),
             steps=np.zeros(cells, np.int64),
@@ -63,3 +65,12 @@ class FocusCells:
         progress = first | is_sharper(now, self.mark[cells], self.lowest[cells])
         self.mark[cells] = np.where(progress, now, self.mark[cells])
         self.idle[cells] = np.where(progress, 0, self.idle[cells] + 1)
+
+    def explore(self, cells: IntArray, moved: FloatArray, too_far: FloatArray) -> None:
+        """After moves of the cells (M,) by (M,) fine steps: note how far the episode's looks reach
+        below and above this place, and on which sides the range was found to end (1). too_far (M,):
+        -1 or 1 where the move was cut short there, else 0."""
+        explored = self.explored[cells]
+        reach = explored[:, :2] + moved[:, None] * (1.0, -1.0)
+        ends = np.maximum(explored[:, 2:], too_far[:, None] == (-1.0, 1.0))
+        self.explored[cells] = np.concatenate([np.maximum(reach, 0.0), ends], 1)
