@@ -109,7 +109,8 @@ def test_moves_are_clipped_to_the_range_and_told_so() -> None:
     made = world()
     cells = CELLS[:5]
     made.position[cells] = made.low[cells] + 4
-    told = made.move(cells, torch.full((5,), 4))
+    told, too_far = made.move(cells, torch.full((5,), 4))
+    assert (too_far == -1).all()
     torch.testing.assert_close(told, torch.full((5,), -4.0), atol=1e-4, rtol=0)
     torch.testing.assert_close(made.position[cells], made.low[cells])
 
@@ -128,7 +129,7 @@ def test_slip_moves_the_sample_otherwise_than_told() -> None:
     made = world(replace(PLAIN, slip=1.0, range_steps=(200.0, 300.0)))
     made.position[CELLS] = (made.low + made.high) / 2
     before = made.position[CELLS].clone()
-    told = made.move(CELLS, torch.zeros(len(CELLS), dtype=torch.long))
+    told, _ = made.move(CELLS, torch.zeros(len(CELLS), dtype=torch.long))
     assert (told == 9).all()
     assert ((made.position[CELLS] - before) - 9).abs().mean() > 0.1
 

@@ -22,7 +22,10 @@ from visuomotor.training.simulated_views import ViewsConfig, render_views
 
 TOY = GeneralConfig(
     agent=GuidedQConfig(
-        batch=256, decay_updates=1400, network=LookComparerConfig(look=32, hidden=64)
+        batch=256,
+        decay_updates=1400,
+        guided_updates=500,
+        network=LookComparerConfig(look=32, hidden=64),
     ),
     world=WorldConfig(
         zone_steps=(3.0, 6.0), range_steps=(20.0, 60.0), signal_to_noise=(1e3, 1e5),
@@ -40,7 +43,9 @@ def toy_run(path, config: GeneralConfig) -> Run:
     """A run whose views are the analytic ones: nothing is rendered."""
     run = Run.at(path, to_plain(config))
     train, test = gaussian_views(60, 0)._asdict(), gaussian_views(40, 1)._asdict()
-    save_state(path / "views.safetensors", {"kind": "views", "train": train, "test": test})
+    save_state(
+        path / "views.safetensors", {"kind": "views", "seconds": 0.0, "train": train, "test": test}
+    )
     return run
 
 
@@ -51,7 +56,7 @@ def test_it_learns_to_focus_views_it_never_saw(tmp_path) -> None:
     assert standing.looks < 12
     assert [line["step"] for line in heard] == [350 * 64, 700 * 64]
     policy = vm.load_policy(tmp_path)
-    assert policy.spec.observation == ("contrast", "past_moves")
+    assert policy.spec.observation == ("contrast", "past_moves", "explored")
 
 
 class Killed(Exception):

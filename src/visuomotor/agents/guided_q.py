@@ -5,15 +5,22 @@ changed between the last looks and how far apart they were (``models/look_compar
 views are many. Actions are yu2018's: discrete steps and an active stop.
 
 A simulator knows where focus is, so what each action leads to need not be found by trial and error.
-Learned are the expectations, over everything that fits the looks so far, of
+First it learns what the moves are worth to an omniscient searcher, on average over everything that
+fits the looks so far and on the states that the policy itself comes to (Littman, Cassandra and
+Kaelbling, "Learning policies for partially observable environments", 1995: QMDP; Ross et al.,
+"Dagger", 2011):
 
-    Q(stop) = 1 in focus, -1 elsewhere;   Q(move) = 1 - cost (1 + moves an omniscient needs then)
+    Q(move) = 1 - cost (1 + moves an omniscient searcher needs then)
 
-on the states that the policy itself comes to (Littman, Cassandra and Kaelbling, "Learning policies
-for partially observable environments", 1995: QMDP; Ross et al., "Dagger", 2011). Its one mistake is
-to think that all will be known after the next look, so that it would look on for ever where doubt
-remains. Therefore it stops where focus is probable enough, and the longer it looks, the less is
-enough.
+The one mistake in it is to think that all will be known after the next look: nothing is ever worth
+a look for what it shows, and where doubt remains it would dither. So later moves are worth what
+they led to, as the policy judged it some looks on (n-step Q-learning; Watkins, 1989; Sutton, 1988),
+and never more than to the omniscient searcher, which keeps the maximum over them from growing by
+itself. The stop is worth what its outcome is on average,
+
+    Q(stop) = p - wrong (1 - p)
+
+where p, the probability of being in focus, is learned as such: a simulator tells it of every state.
 """
 
 from __future__ import annotations
@@ -34,14 +41,14 @@ from visuomotor.configs import check_range, from_plain
 from visuomotor.errors import InputError
 from visuomotor.models.look_comparer import LookComparer, LookComparerConfig, defocus_target
 from visuomotor.models.weights import load_moments, load_weights
-from visuomotor.types import Act, BoolArray, FloatArray, IntArray, Observation
+from visuomotor.types import Act, BoolArray, FloatArray, Observation
 
 NAME = "guided_q"
 
 
 @dataclass(frozen=True)
 class GuidedQConfig:
-    """How it learns and stops."""
+    """How it learns, and what a look and an end are worth."""
 
     batch: int = 512
     learning_rate: float = 3e-3
@@ -50,22 +57,24 @@ class GuidedQConfig:
     decay_to: float = 0.01
     average: float = 0.002
     """Share of the newest weights that the policy's take on with each update."""
-    cost: float = 0.03
+    cost: float = 0.04
     """Of a look, where an end in focus is worth 1."""
+    wrong: float = 2.0
+    """What an end out of focus takes away."""
+    guided_updates: int = 2_000
+    """For so many moves are worth what an omniscient searcher makes of them, then what the policy
+    does."""
+    value_weight: float = 5.0
+    """Of the loss of the moves' values."""
     defocus_weight: float = 0.1
     """Of the auxiliary loss: the cross-entropy of the signed way to focus."""
-    stop_above: float = 0.98
-    stop_decay: float = 0.01
-    stop_least: float = 0.6
-    """It stops where the probability of focus is above the first; each look takes away the second,
-    down to the third."""
     network: LookComparerConfig = field(default_factory=LookComparerConfig)
 
     def __post_init__(self) -> None:
         share, one = (0, 1), (1, 1_000_000)
         check_range(self, batch=one, learning_rate=share, decay_updates=one, decay_to=share)
         check_range(self, average=share, cost=share, defocus_weight=(0, 1000))
-        check_range(self, stop_above=share, stop_decay=share, stop_least=share)
+        check_range(self, wrong=(0, 1000), value_weight=(0, 1000), guided_updates=(0, 1_000_000))
 
 
 class Guidance(NamedTuple):
@@ -73,6 +82,9 @@ class Guidance(NamedTuple):
 
     contrast: Tensor  # (N, H, SIZE) newest look first
     moves: Tensor  # (N, H) fine steps
+    explored: Tensor  # (N, 4) how far looks reach below and above, whether the range ends there
+    action: Tensor  # (N,) that was taken
+    outcome: Tensor  # (N,) what it was worth, judged some looks later; NaN where nobody knows
     moves_after: Tensor  # (N, A) that an omniscient searcher needs after each action
     in_focus: Tensor  # (N,) bool
     distance: Tensor  # (N,) signed way to focus in fine steps
@@ -97,20 +109,21 @@ class GuidedQ:
         self.updates = 0
 
     def targets(self, batch: Guidance) -> Tensor:
-        """(N, A) values of the moves; that of the stop is learned as a probability."""
+        """(N, A) what the moves are worth to an omniscient searcher, whom no policy surpasses. The
+        stop is learned as a probability."""
         return 1 - self.config.cost * (1 + batch.moves_after.float())
 
     def update(self, batch: Guidance, targets: Tensor) -> dict[str, float]:
         """One step of AdamW on the three losses, then the average follows."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        values, focus, defocus = self.online(batch.contrast, batch.moves)
+        values, focus, defocus = self.online(batch.contrast, batch.moves, batch.explored)
         losses = {
-            "value_loss": F.mse_loss(values, targets),
+            "value_loss": self._value_loss(values, targets, batch),
             "stop_loss": F.binary_cross_entropy_with_logits(focus, batch.in_focus.float()),
             "defocus_loss": F.cross_entropy(defocus, defocus_target(batch.distance)),
         }
-        loss = losses["value_loss"] + losses["stop_loss"]
+        loss = self.config.value_weight * losses["value_loss"] + losses["stop_loss"]
         loss = loss + self.config.defocus_weight * losses["defocus_loss"]
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -147,6 +160,18 @@ class GuidedQ:
         load_moments(self.optimizer, state["optimizer"])
         self.updates = int(state["updates"])
 
+    def _value_loss(self, values: Tensor, most: Tensor, batch: Guidance) -> Tensor:
+        """Of values (N, A), none of which can be above ``most``."""
+        if self.updates < self.config.guided_updates:
+            return F.mse_loss(values, most)
+        excess = F.relu(values - most).square()  # (N, A)
+        at = batch.action[:, None]
+        taken, best = values.gather(1, at)[:, 0], most.gather(1, at)[:, 0]
+        known = ~batch.outcome.isnan()
+        # Numbers everywhere: the gradient of what is masked would be that of NaN.
+        miss = (taken - torch.minimum(batch.outcome.nan_to_num(0.0), best)).square()
+        return torch.where(known, miss, 0.0).mean() + excess.mean()
+
     def _learning_rate(self) -> float:
         done = min(1.0, self.updates / self.config.decay_updates)
         share = max(self.config.decay_to, 0.5 * (1 + math.cos(math.pi * done)))
@@ -154,34 +179,35 @@ class GuidedQ:
 
 
 class GuidedPolicy:
-    """Stops where focus is probable enough, else makes the most valuable move. Reads only past
-    looks and the moves between them, and counts the looks."""
+    """Does what is worth the most. Reads only past looks and the moves between them."""
 
     def __init__(self, spec: PolicySpec, network: LookComparer, config: GuidedQConfig) -> None:
         self.spec = spec
         self.network = network
         self.config = config
+        self._steps = np.array(spec.config["steps"])
         self._stop = spec.config["steps"].index(0)
 
-    def begin(self, state: IntArray | None, fresh: BoolArray) -> IntArray:
-        """(B,) looks before this one."""
-        looks = np.zeros(len(fresh), np.int64) if state is None else state.copy()
-        looks[fresh] = 0
-        return looks
+    def begin(self, state: Any, fresh: BoolArray) -> None:
+        """All memory is in the observation."""
+        return
 
-    def act(self, observation: Observation, state: IntArray, generator: np.random.Generator) -> Act:
+    def act(self, observation: Observation, state: Any, generator: np.random.Generator) -> Act:
         values, focus = self.judge(observation)
-        c = self.config
-        enough = np.maximum(c.stop_above - c.stop_decay * state, c.stop_least)
-        values[:, self._stop] = np.where(focus > enough, np.inf, -np.inf)
-        return Act(values.argmax(1), state + 1, {"focus": focus})
+        # Beyond the end of the range there is nothing: pressing on would look at the same again.
+        below, above, ends_below, ends_above = observation["explored"].T[..., None]
+        values[(below < ends_below / 2) & (self._steps < 0)] = -np.inf
+        values[(above < ends_above / 2) & (self._steps > 0)] = -np.inf
+        values[:, self._stop] = focus - self.config.wrong * (1 - focus)
+        return Act(values.argmax(1), None, {"focus": focus, "q": values})
 
     @torch.inference_mode()
     def judge(self, observation: Observation) -> tuple[NDArray[np.float32], FloatArray]:
         """(B, A) values of the moves and (B,) probability of being in focus."""
         contrast = torch.from_numpy(np.asarray(observation["contrast"], np.float32))
         moves = torch.from_numpy(np.asarray(observation["past_moves"], np.float32))
-        values, focus, _ = self.network(contrast, moves)
+        explored = torch.from_numpy(np.asarray(observation["explored"], np.float32))
+        values, focus, _ = self.network(contrast, moves, explored)
         return values.numpy().copy(), focus.sigmoid().double().numpy()
 
 
@@ -201,5 +227,5 @@ def _network(spec: PolicySpec, config: LookComparerConfig) -> LookComparer:
         raise InputError(
             f"{NAME} chooses among steps, but the task's actions are {task['actions']!r}"
         )
-    spec.require(NAME, "contrast", "past_moves")
+    spec.require(NAME, "contrast", "past_moves", "explored")
     return LookComparer(len(task["steps"]), config)

@@ -54,7 +54,7 @@ class WorldConfig:
     """In focus, of edges: energy of detail over that of noise. Below 0.5 nothing is a sample."""
     relief: float = 0.2
     """Share of views with parts at different depths."""
-    at_end: float = 0.12
+    at_end: float = 0.2
     """... with focus close to an end of the range."""
     outside: float = 0.04
     """... with focus outside the range."""
@@ -167,12 +167,15 @@ class ContrastWorld:
         found[:, BRIGHTNESS] = ((1 - pedestal) * light.exp() + pedestal).log()
         return found
 
-    def move(self, cells: Tensor, action: Tensor) -> Tensor:
+    def move(self, cells: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Move the cells (M,) by their actions (M,); returns the motion that the drive reports
-        (M,), clipped to the range. With slip or play the sample moved otherwise."""
+        (M,), clipped to the range, and -1 or 1 where it was cut short there, else 0 (M,). With slip
+        or play the sample moved otherwise."""
         here = self.position[cells]
-        target = (here + self._steps[action]).clamp(self.low[cells], self.high[cells])
+        asked = here + self._steps[action]
+        target = asked.clamp(self.low[cells], self.high[cells])
         told = target - here
+        too_far = (asked - target).sign()
         real = told * (1 + self._slip[cells] * self._normal(len(cells)))
         way = told.sign()
         turned = (way != 0) & (self._way[cells] != 0) & (way != self._way[cells])
@@ -184,7 +187,7 @@ class ContrastWorld:
         self.position[cells] = (here + real).clamp(self.low[cells], self.high[cells])
         self.age[cells] += 1
         self._arrive(cells)
-        return told
+        return told, too_far
 
     # ---- what only a simulator knows
 

@@ -33,7 +33,10 @@ from visuomotor.vision.contrast import SIZE
 
 Progress = Callable[[dict[str, Any]], None]
 TASK = AutofocusConfig(
-    observation=("contrast", "past_moves"), at_limits="clip", history=10, max_steps=40
+    observation=("contrast", "past_moves", "explored"),
+    at_limits="clip",
+    history=16,
+    max_steps=40,
 )
 MULTISCALE_STEPS = tuple(
     sign * step for step in (480, 220, 100, 45, 20, 9, 4, 2, 1) for sign in (1, -1)
@@ -55,9 +58,11 @@ class GeneralConfig:
     rows: int = 20_000
     warmup_rows: int = 50
     updates_per_row: int = 2
-    kept_rows: int = 1_500
+    kept_rows: int = 800
     """The newest rows, from which batches are drawn."""
-    most_looks: int = 24
+    lookahead: int = 4
+    """Moves after which an action is judged by where they led."""
+    most_looks: int = 30
     """Training episodes are cut after so many: wandering where nothing shows teaches little."""
     guided: float = 0.3
     """Share of episodes in which the omniscient searcher often acts; falls to none midway."""
@@ -65,7 +70,8 @@ class GeneralConfig:
     """Share of actions taken by chance."""
     evaluate_every: int = 2_000
     seed: int = 0
-    threads: int = 2
+    threads: int = 1
+    """More hardly help networks as small as this."""
 
     def __post_init__(self) -> None:
         one, zero, share = (1, math.inf), (0, math.inf), (0, 1)
@@ -74,11 +80,17 @@ class GeneralConfig:
             self,
             most_looks=(2, 10_000),
             updates_per_row=one,
+            lookahead=(1, 100),
             kept_rows=one,
             guided=share,
             random=share,
         )
         check_range(self, evaluate_every=one, seed=zero, threads=(0, 1024))
+        if self.lookahead >= min(self.warmup_rows, self.kept_rows):
+            raise InputError(
+                f"lookahead: expected less than warmup_rows ({self.warmup_rows}) and kept_rows "
+                f"({self.kept_rows}), got {self.lookahead}"
+            )
 
 
 PRESETS = {
@@ -105,20 +117,40 @@ class _Experience:
     def __init__(self, rows: int, cells: int, history: int, actions: int) -> None:
         self.contrast = torch.zeros(rows, cells, history, SIZE)
         self.moves = torch.zeros(rows, cells, history)
+        self.explored = torch.zeros(rows, cells, 4)
+        self.action = torch.zeros(rows, cells, dtype=torch.long)
+        self.value = torch.zeros(rows, cells)
+        self.moved = torch.zeros(rows, cells, dtype=torch.bool)
+        self.own = torch.zeros(rows, cells, dtype=torch.bool)
         self.moves_after = torch.zeros(rows, cells, actions, dtype=torch.int16)
         self.in_focus = torch.zeros(rows, cells, dtype=torch.bool)
         self.distance = torch.zeros(rows, cells)
 
-    def put(self, row: int, guidance: Guidance) -> None:
+    def put(self, row: int, **columns: Tensor) -> None:
         at = row % len(self.moves)
-        for name, value in guidance._asdict().items():
+        for name, value in columns.items():
             getattr(self, name)[at] = value
 
-    def sample(self, rows: int, size: int, draws: torch.Generator) -> Guidance:
-        """``size`` states of the rows there are, ``rows`` having been put."""
-        row = torch.randint(min(rows, len(self.moves)), (size,), generator=draws)
+    def sample(
+        self, rows: int, size: int, lookahead: int, cost: float, draws: torch.Generator
+    ) -> Guidance:
+        """``size`` states of the rows there are, ``rows`` having been put; each look costs."""
+        kept = len(self.moves)
+        back = torch.randint(lookahead, min(rows, kept), (size,), generator=draws)
+        row = rows - 1 - back
         cell = torch.randint(self.moves.shape[1], (size,), generator=draws)
-        return Guidance(*(getattr(self, name)[row, cell] for name in Guidance._fields))
+        here = row % kept, cell
+        # Judged where the policy's own moves led, up to ``lookahead`` of them.
+        ahead = torch.ones_like(row)
+        going = torch.ones(size, dtype=torch.bool)
+        for _ in range(lookahead - 1):
+            there = (row + ahead) % kept, cell
+            going = going & self.moved[there] & self.own[there]
+            ahead = ahead + going.long()
+        outcome = self.value[(row + ahead) % kept, cell] - cost * ahead
+        outcome = torch.where(self.moved[here], outcome, math.nan)
+        found = {name: getattr(self, name)[here] for name in Guidance._fields if name != "outcome"}
+        return Guidance(outcome=outcome, **found)
 
 
 class _Episodes:
@@ -127,9 +159,11 @@ class _Episodes:
     def __init__(self, world: ContrastWorld, history: int) -> None:
         self.world = world
         self.everywhere = torch.arange(world.cells)
+        self._sides = torch.tensor([1.0, -1.0])
         self.contrast = torch.zeros(world.cells, history, SIZE)
         self.moves = torch.zeros(world.cells, history)
-        self.looks = np.zeros(world.cells, np.int64)
+        self.explored = torch.zeros(world.cells, 4)
+        self.looks = torch.zeros(world.cells, dtype=torch.long)
         self.guided = torch.zeros(world.cells, dtype=torch.bool)
         self.open(self.everywhere)
 
@@ -137,38 +171,48 @@ class _Episodes:
         """The first look fills the whole history."""
         self.contrast[cells] = self.world.look(cells)[:, None]
         self.moves[cells] = 0
-        self.looks[cells.numpy()] = 0
+        self.explored[cells] = 0
+        self.looks[cells] = 1
 
     def go(self, cells: Tensor, action: Tensor) -> None:
-        moved = self.world.move(cells, action)
+        self.looks[cells] += 1
+        moved, too_far = self.world.move(cells, action)
+        reach = self.explored[cells, :2] + moved[:, None] * self._sides
+        ends = self.explored[cells, 2:].maximum((too_far[:, None] == -self._sides).float())
+        self.explored[cells] = torch.cat([reach.clamp_min(0), ends], 1)
         self.moves[cells] = torch.cat([moved[:, None], self.moves[cells, :-1]], 1)
         seen = self.world.look(cells)[:, None]
         self.contrast[cells] = torch.cat([seen, self.contrast[cells, :-1]], 1)
 
-    def act(self, policy: GuidedPolicy) -> Tensor:
-        """(B,) the policy's actions; it counts a look."""
-        observation = {"contrast": self.contrast.numpy(), "past_moves": self.moves.numpy()}
-        act = policy.act(observation, self.looks, np.random.default_rng(0))  # has no chance
-        self.looks = act.state
-        return torch.from_numpy(act.action)
+    def act(self, policy: GuidedPolicy) -> tuple[Tensor, Tensor]:
+        """(B,) the policy's actions, and (B,) what they are worth to it."""
+        observation = {
+            "contrast": self.contrast.numpy(),
+            "past_moves": self.moves.numpy(),
+            "explored": self.explored.numpy(),
+        }
+        act = policy.act(observation, None, np.random.default_rng(0))  # has no chance
+        return torch.from_numpy(act.action), torch.from_numpy(act.extras["q"]).amax(1)
 
-    def guidance(self) -> Guidance:
+    def guidance(self) -> dict[str, Tensor]:
+        """What is seen, and what the simulator knows of it."""
         everywhere, world = self.everywhere, self.world
-        return Guidance(
-            self.contrast,
-            self.moves,
-            world.moves_after(everywhere),
-            world.in_focus(everywhere),
-            world.distance(everywhere),
-        )
+        return {
+            "contrast": self.contrast,
+            "moves": self.moves,
+            "explored": self.explored,
+            "moves_after": world.moves_after(everywhere),
+            "in_focus": world.in_focus(everywhere),
+            "distance": world.distance(everywhere),
+        }
 
 
 def train_general(config: GeneralConfig, run: Run, progress: Progress) -> Standing:
     """Train a policy, or go on with a run cut short. It is always in ``run.policy_file``."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    clock = time.perf_counter()
-    views, tested = _views(config, run)
+    views, tested, rendering_s = _views(config, run)
+    clock = time.perf_counter() - rendering_s
     steps, history = config.task.steps, config.task.history
     learner = GuidedQ(AutofocusTask(config.task).spec, config.agent, config.seed)
     episodes = _Episodes(
@@ -193,7 +237,9 @@ def train_general(config: GeneralConfig, run: Run, progress: Progress) -> Standi
             row += 1
             if row >= config.warmup_rows:
                 for _ in range(config.updates_per_row):
-                    batch = experience.sample(row, config.agent.batch, draws)
+                    batch = experience.sample(
+                        row, config.agent.batch, config.lookahead, config.agent.cost, draws
+                    )
                     losses = learner.update(batch, learner.targets(batch))
             if row % config.evaluate_every == 0 or row == config.rows:
                 standing = examine(learner.policy(), config, tested)
@@ -233,7 +279,7 @@ def examine(
     going = torch.ones(cells, dtype=torch.bool)
     success, looks = torch.zeros(cells, dtype=torch.bool), torch.ones(cells)
     for _ in range(config.task.max_steps):
-        action = episodes.act(policy)
+        action, _ = episodes.act(policy)
         stopped = (action == world.stop) & going
         success |= stopped & world.in_focus(episodes.everywhere)
         going &= ~stopped
@@ -255,14 +301,16 @@ def _collect(
 ) -> None:
     """One row: note what is known, act, and begin anew where an episode is over."""
     world = episodes.world
-    action = episodes.act(learner.policy())
-    experience.put(row, episodes.guidance())
+    own, value = episodes.act(learner.policy())
+    known = episodes.guidance()
     expert = world.expert(episodes.everywhere)
     chance = torch.rand(2, config.cells, generator=draws)
-    action = torch.where(episodes.guided & (chance[0] < 0.8), expert, action)
+    action = torch.where(episodes.guided & (chance[0] < 0.8), expert, own)
     anything = torch.randint(len(config.task.steps), (config.cells,), generator=draws)
     action = torch.where(chance[1] < config.random, anything, action)
-    over = (action == world.stop) | (torch.from_numpy(episodes.looks) >= config.most_looks)
+    over = (action == world.stop) | (episodes.looks >= config.most_looks)
+    known |= {"action": action, "value": value, "moved": ~over, "own": action == own}
+    experience.put(row, **known)
     moving, ended = torch.where(~over)[0], torch.where(over)[0]
     episodes.go(moving, action[moving])
     if len(ended):
@@ -272,18 +320,20 @@ def _collect(
         episodes.guided[ended] = torch.rand(len(ended), generator=draws) < share
 
 
-def _views(config: GeneralConfig, run: Run) -> tuple[Views, Views]:
-    """To train on and to test on: rendered at the first sitting, kept in the run's folder."""
+def _views(config: GeneralConfig, run: Run) -> tuple[Views, Views, float]:
+    """To train on and to test on, and the seconds it took: rendered at the first sitting, kept in
+    the run's folder."""
     file = run.path / "views.safetensors"
     if not file.exists():
+        clock = time.perf_counter()
         tested = replace(
             config.views, count=config.tested_views, slides=0, seed=config.views.seed + 1
         )
         made = {"train": render_views(config.views)._asdict()}
         made["test"] = render_views(tested)._asdict()
-        save_state(file, {"kind": "views", **made})
+        save_state(file, {"kind": "views", "seconds": time.perf_counter() - clock, **made})
     state = load_state(file)
-    return Views(**state["train"]), Views(**state["test"])
+    return Views(**state["train"]), Views(**state["test"]), float(state["seconds"])
 
 
 def _load(run: Run) -> dict[str, Any]:
@@ -294,7 +344,7 @@ def _load(run: Run) -> dict[str, Any]:
 
 
 def _plain(episodes: _Episodes) -> dict[str, Any]:
-    kept = ("contrast", "moves", "looks", "guided")
+    kept = ("contrast", "moves", "explored", "looks", "guided")
     return {name: getattr(episodes, name) for name in kept}
 
 

@@ -38,11 +38,12 @@ def views(job: Job) -> None:
             if count == 1 and kind == "slides":
                 continue  # one view is both
             base = PRESETS["focus"]
+            updates = FEWER_ROWS * base.updates_per_row
             config = replace(
                 base,
                 rows=FEWER_ROWS,
                 evaluate_every=FEWER_ROWS,
-                agent=replace(base.agent, decay_updates=FEWER_ROWS * base.updates_per_row),
+                agent=replace(base.agent, decay_updates=updates, guided_updates=updates // 10),
                 views=replace(base.views, count=count, slides=slides),
             )
             name = f"views-{count}-{kind}"
