@@ -16,8 +16,8 @@ What is in focus on a tile (rule of every set):
 - the stated planes themselves, by that tolerance, where the tile's sharpest plane agrees to them.
 
 Tiles that hardly change (``MIN_CHANGE``) hold no sample and are left out. Where the sharpest plane
-is the first or last one, focus may lie beyond: ``at_limit`` there is right too. No start of a
-recording counts as blind.
+is the first or last one, or sharper than that by no more than 2 %, focus may lie beyond:
+``at_limit`` there is right too. No start of a recording counts as blind.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from visuomotor.studies.generalisation.episodes import Case, instrument_of
 from visuomotor.studies.generalisation.scoring import Truth
 from visuomotor.studies.generalisation.unseen import starts_of
 from visuomotor.tasks.autofocus import AutofocusTask
+from visuomotor.tasks.judging import BLURRIER_FRACTION
 from visuomotor.types import ROI, Frame
 
 TILE_PX, MOST_TILES = 192, 3
@@ -169,7 +170,8 @@ def _truth(tile: FocalStack, stack: FocalStack, one: RealSet, plane: float, unit
     stated = [number * unit for number in one.planes]
     if any(abs(best - at) <= tolerance * (1 + 1e-9) for at in stated):
         stretches += [(at - tolerance, at + tolerance) for at in stated]
-    end = {float(own.positions[0]): -1, float(own.positions[-1]): 1}.get(best, 0)
+    tied = own.sharpness >= (1 - BLURRIER_FRACTION) * own.maximum
+    end = -1 if tied[0] else 1 if tied[-1] else 0
     blind = np.zeros(stack.num_positions, np.bool_)
     return Truth(curve, stack.spacing, _merged(stretches), blind, fraction=0.0, end=end)
 
