@@ -77,6 +77,14 @@ def load_policy(name: str | Path) -> Policy:
         return SearchPolicy(text.removeprefix(SEARCH_PREFIX))
     from visuomotor.checkpoint import load_checkpoint
 
+    return load_checkpoint(file_of(name)).policy
+
+
+def file_of(name: str | Path) -> Path:
+    """The file of a trained policy: a shipped one, that of a run folder, or a checkpoint file.
+
+    InputError with the nearest known name otherwise.
+    """
     path = Path(name)
     if path.is_dir():
         path = path / "policy.safetensors"
@@ -85,8 +93,8 @@ def load_policy(name: str | Path) -> Policy:
     elif not path.is_file():
         if path.suffix or len(path.parts) > 1:
             raise InputError(f"{name}: expected a run folder or a checkpoint file, found none")
-        path = path_of(text)
-    return load_checkpoint(path).policy
+        path = path_of(str(name))
+    return path
 
 
 def _choices() -> list[str]:
