@@ -228,6 +228,37 @@ def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]
         _save(figure, path)
 
 
+def adapting_figure(path: Path, runs: Mapping[str, Sequence[Any]]) -> None:
+    """Cost and success on fresh starts against real steps, a line for each run."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 2.8), dpi=110, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for colour, (name, metrics) in zip(_COLOURS, runs.items(), strict=False):
+            steps = [m["step"] for m in metrics]
+            left.plot(steps, [m["loss"] for m in metrics], "-o", ms=3, lw=1.1, color=colour)
+            shown = [100 * m["accuracy"] for m in metrics]
+            right.plot(steps, shown, "-o", ms=3, lw=1.1, color=colour, label=name)
+        left.set(ylabel="cost", yscale="log", xlabel="real steps")
+        lowest = min(100 * m["accuracy"] for metrics in runs.values() for m in metrics)
+        right.set(ylim=(min(90.0, lowest) - 1, 100.5), xlabel="real steps")
+        right.set_ylabel("fresh starts focused (%)")
+        right.legend(fontsize=7.5, loc="lower right")
+        _save(figure, path)
+
+
+def ends_figure(path: Path, ends: Mapping[str, FloatArray], threshold: float) -> None:
+    """Where episodes ended, (N,) shares of the maximum of sharpness: a histogram each."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7, 3), dpi=110, layout="constrained")
+        axes = figure.subplots()
+        colours, bins = (_COLOURS[1], _COLOURS[2]), np.linspace(0, 1, 21)
+        axes.hist(list(ends.values()), bins.tolist(), color=colours[: len(ends)], label=list(ends))
+        axes.axvline(threshold, color="black", lw=0.8, ls=":")
+        axes.set(xlabel="sharpness where it ended / maximum", ylabel="episodes")
+        axes.legend(fontsize=8, loc="upper center")
+        _save(figure, path)
+
+
 def searchers_figure(path: Path, points: Mapping[str, tuple[float, float]]) -> None:
     """Success (a share) against mean exposures of every searcher, all of them and the better ones:
     up and left is better.

@@ -13,8 +13,9 @@ from toys import blur_stack
 import visuomotor as vm
 from visuomotor import results, zoo
 from visuomotor.configs import from_plain, to_plain
+from visuomotor.runs import Run
 from visuomotor.studies.job import Job, paper_numbers
-from visuomotor.studies.yu2018 import study, views
+from visuomotor.studies.yu2018 import adapting, study, views
 from visuomotor.tasks.autofocus import PRESETS, AutofocusConfig, AutofocusTask
 from visuomotor.training.config import TrainConfig
 
@@ -194,6 +195,27 @@ def test_a_run_that_fell_from_100_percent_has_not_held_it(tmp_path) -> None:
     rows = {row.metric: row for row in results.read(job.results)}
     assert "1 of 1 seeds did not get there" in rows["exp1.seconds_to_100"].note
     assert rows["exp1.steps_to_100"].ours == fell.steps
+
+
+def test_real_steps_count_until_a_check_is_perfect(tmp_path) -> None:
+    def counted(*successes: float) -> tuple[float | str, float | str]:
+        run = Run.at(tmp_path / str(successes), {})
+        for number, success in enumerate(successes):
+            run.log({"step": 100 * number, "accuracy": success})
+        run.close()
+        return adapting._real_steps(run)
+
+    assert counted(0.9, 1.0, 0.98, 1.0, 0.99) == (100, 300)
+    assert counted(1.0, 1.0) == (0, 100)
+    assert counted(0.9, 0.99) == (adapting.NOT_REACHED, adapting.NOT_REACHED)
+
+
+def test_the_rig_of_section_iv_c_fails_the_policy_seriously(whole_view: vm.FocalStack) -> None:
+    stack = whole_view.between(*views.EXP1_RANGE_RAD)
+    ends, success = adapting._ends(adapting.POLICY, stack, CONFIG.rig, 0)
+    assert len(ends) == adapting.FRESH_STARTS
+    assert np.mean(ends < 0.5) >= 0.3
+    assert success < 0.5
 
 
 def test_figure_4_is_drawn_from_the_runs_that_are_there(tmp_path) -> None:

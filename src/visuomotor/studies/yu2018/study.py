@@ -1,4 +1,4 @@
-"""yu2018, section IV.B: the experiments in the simulator, on the simulated microscope.
+"""yu2018, section IV: the experiments in the simulator, on the simulated microscope, and on a rig.
 
 Each part below is one function of the file; ``visuomotor study yu2018 --only exp1`` runs one.
 """
@@ -15,11 +15,13 @@ from visuomotor.configs import from_plain, to_plain
 from visuomotor.errors import InputError
 from visuomotor.evaluate import Summary, evaluate, summarise
 from visuomotor.figures import learning_figure
+from visuomotor.instruments.disturbances import DisturbanceConfig
 from visuomotor.instruments.recorded.focal_stack import FocalStack
 from visuomotor.instruments.simulated.microscope import MicroscopeConfig
 from visuomotor.results import Result, Value
 from visuomotor.runs import Run
 from visuomotor.studies.job import Clock, Job, Trained, middle_and_worst
+from visuomotor.studies.yu2018.adapting import RIG, adapt_on_rigs
 from visuomotor.studies.yu2018.views import (
     EXP1_POSITIONS,
     EXP2_POSITIONS,
@@ -65,6 +67,10 @@ class StudyConfig:
     study: str = NAME
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     unguided_seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    adapt_seeds: tuple[int, ...] = (0, 1, 2)
+    """Of fine-tuning, and of the rig's disturbances."""
+    rig: DisturbanceConfig = RIG
+    """What is wrong with the rig."""
     real_seed: int = 0
     data: str = "../shared/data"
     """Folder of the recorded stacks; those that are not there are left out, with a word."""
@@ -72,7 +78,7 @@ class StudyConfig:
     """The view of experiments 1 and 2, over the range of experiment 2."""
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "unguided_seeds"):
+        for name in ("seeds", "unguided_seeds", "adapt_seeds"):
             seeds = getattr(self, name)
             if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
                 raise InputError(f"{name}: expected different numbers from 0, got {list(seeds)}")
@@ -190,7 +196,8 @@ def fig4(job: Job) -> None:
 
 
 PARTS: dict[str, Callable[[Job], None]] = {
-    part.__name__: part for part in (exp1, exp2, exp3, real, exp1_unguided, exp1_paper, fig4)
+    **{p.__name__: p for p in (exp1, exp2, exp3, real, exp1_unguided, exp1_paper, fig4)},
+    "adapt": adapt_on_rigs,
 }
 
 
