@@ -72,6 +72,11 @@ class WorldConfig:
     """... dark out of focus, as in a confocal microscope or a light sheet."""
     planes: float = 0.4
     """... recorded in few planes and interpolated."""
+    plane_steps: tuple[float, float] = (2.0, 18.0)
+    """Distance between planes, in fine steps."""
+    zone_planes: tuple[float, float] = (0.3, 3.0)
+    """Width of what is above 0.9 of the maximum before interpolation, in planes: afterwards, only
+    the planes themselves are sharp, and the fine step is theirs."""
     slip: float = 0.1
     """... with a drive that slips and has play."""
     new_view: float = 1 / 12
@@ -255,9 +260,13 @@ class ContrastWorld:
         apart[:, 0] = 0
         self._part_at[cells] = apart
         zone = [self._log_uniform(count, c.zone_steps) for _ in range(2)]
-        stretch = (zone[0] * zone[1]).sqrt() / curves.width[view[:, 0]]
+        plane = self._log_uniform(count, c.plane_steps)
+        few = self._chance(count, c.planes)
+        self._plane[cells] = torch.where(few, plane, 0.0)
+        over = plane * self._log_uniform(count, c.zone_planes)
+        stretch = torch.where(few, over, (zone[0] * zone[1]).sqrt()) / curves.width[view[:, 0]]
         mirrored = torch.where(self._chance(count, 0.5), -1.0, 1.0)
-        self._stretch[cells] = stretch.clamp(0.25, 6.0) * mirrored
+        self._stretch[cells] = stretch.clamp(0.25, 10.0) * mirrored
         wide = self._log_uniform(count, c.range_steps).round()
         below = self._uniform(count)
         beyond = torch.where(
@@ -267,7 +276,6 @@ class ContrastWorld:
         below = torch.where(self._chance(count, c.at_end), at_end, below)
         below = torch.where(self._chance(count, c.outside), beyond, below)
         self.low[cells], self.high[cells] = -below * wide, (1 - below) * wide
-        none = torch.zeros(count)
         self._gradient[cells] = 0.15 * self._normal(count) * self._chance(count, c.brighter)
         self._drift[cells] = 0.01 * self._normal(count) * self._chance(count, c.drift)
         lamp = self._log_uniform(count, (5e-4, 0.03))
@@ -277,8 +285,6 @@ class ContrastWorld:
         self._pedestal[cells] = self._uniform(count, 0, 0.9) * self._chance(count, 0.5)
         section = self._log_uniform(count, (3.0, 40.0))
         self._depth[cells] = torch.where(self._chance(count, c.sectioning), section, math.inf)
-        plane = self._log_uniform(count, (1.5, 18.0))
-        self._plane[cells] = torch.where(self._chance(count, c.planes), plane, none)
         self._phase[cells] = self._uniform(count)
         # Detail of neighbouring planes is not in step where the picture grows with focus, and fine
         # detail least: what is blended from them loses it.
