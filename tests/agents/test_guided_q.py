@@ -25,6 +25,7 @@ from visuomotor.vision.contrast import ABSENT, BANDS, BRIGHTNESS, NOISE, SIZE
 SPEC = AutofocusTask(TASK).spec
 SMALL = GuidedQConfig(network=LookComparerConfig(look=16, hidden=16), batch=64)
 STOP = SPEC.config["steps"].index(0)
+NEW = np.zeros(2, int)
 
 
 def looks(count: int, seed: int = 0, size: int = TASK.history) -> dict[str, np.ndarray]:
@@ -56,10 +57,24 @@ class Sure(LookComparer):
 def test_it_stops_where_no_move_is_worth_more(move: float, stops: bool) -> None:
     """0.9 sure of focus, and wrong ends cost 2: the stop is worth 0.7."""
     policy = GuidedPolicy(SPEC, Sure(0.9, move), replace(SMALL, wrong=2.0))
-    act = policy.act(looks(2), None, np.random.default_rng(0))
+    act = policy.act(looks(2), NEW, np.random.default_rng(0))
     assert (act.action == (STOP if stops else 0)).all()
     np.testing.assert_allclose(act.extras["q"][:, STOP], 0.7, atol=1e-6)
     np.testing.assert_allclose(act.extras["focus"], 0.9, atol=1e-6)
+
+
+def test_who_looks_on_and_on_is_content_with_less() -> None:
+    policy = GuidedPolicy(SPEC, Sure(0.6, 0.3), replace(SMALL, wrong=2.0, sure_looks=(4, 8)))
+    state, stops = policy.begin(None, np.ones(2, bool)), []
+    for _ in range(9):
+        act = policy.act(looks(2), state, np.random.default_rng(0))
+        stops.append(bool((act.action == STOP).all()))
+        state = act.state
+    assert stops == [False] * 7 + [True] * 2  # 0.6 - 0.4 * 0.5 is the first above 0.3
+    np.testing.assert_array_equal(policy.begin(state, np.array([True, False])), [0, 9])
+    np.testing.assert_array_equal(state, [9, 9])
+    with pytest.raises(InputError, match="sure_looks: expected two rising"):
+        replace(SMALL, sure_looks=(5, 5))
 
 
 def test_it_never_presses_on_where_the_range_ended() -> None:
@@ -68,7 +83,7 @@ def test_it_never_presses_on_where_the_range_ended() -> None:
     # At the upper end; near it; there without having found it to be the end; at the lower end.
     observation["explored"] = np.array([[9, 0, 0, 1], [9, 4, 0, 1], [9, 0, 0, 0], [0, 9, 1, 0.0]])
     moves = np.array(SPEC.config["steps"])[
-        policy.act(observation, None, np.random.default_rng(0)).action
+        policy.act(observation, np.zeros(4, int), np.random.default_rng(0)).action
     ]
     assert moves[0] < 0
     assert (moves[1:] > 0).all()
@@ -157,7 +172,9 @@ def test_a_policy_comes_back_from_its_weights_and_refuses_others() -> None:
     config = to_plain(SMALL)
     loaded = load_policy(SPEC, config, learner.weights(), "here")
     seen = looks(3)
-    one, two = (p.act(seen, None, np.random.default_rng(0)) for p in (learner.policy(), loaded))
+    one, two = (
+        p.act(seen, np.zeros(3, int), np.random.default_rng(0)) for p in (learner.policy(), loaded)
+    )
     np.testing.assert_array_equal(one.action, two.action)
     wider = AutofocusTask(replace(TASK, steps=(9, 3, 1, 0, -1, -3, -9))).spec
     with pytest.raises(InputError, match="head"):

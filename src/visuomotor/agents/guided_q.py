@@ -41,7 +41,7 @@ from visuomotor.configs import check_range, from_plain
 from visuomotor.errors import InputError
 from visuomotor.models.look_comparer import LookComparer, LookComparerConfig, defocus_target
 from visuomotor.models.weights import load_moments, load_weights
-from visuomotor.types import Act, BoolArray, FloatArray, Observation
+from visuomotor.types import Act, BoolArray, FloatArray, IntArray, Observation
 
 NAME = "guided_q"
 
@@ -53,14 +53,17 @@ class GuidedQConfig:
     batch: int = 512
     learning_rate: float = 3e-3
     """Of AdamW at the start; falls along a cosine to a share at ``decay_updates``."""
-    decay_updates: int = 40_000
+    decay_updates: int = 16_000
     decay_to: float = 0.01
     average: float = 0.002
     """Share of the newest weights that the policy's take on with each update."""
     cost: float = 0.04
     """Of a look, where an end in focus is worth 1."""
     wrong: float = 2.0
-    """What an end out of focus takes away."""
+    """What an end out of focus takes away ..."""
+    sure_looks: tuple[int, int] = (12, 30)
+    """... until the first of so many looks; then ever less, down to nothing at the second: who
+    still doubts after so many will not know better."""
     guided_updates: int = 2_000
     """For so many moves are worth what an omniscient searcher makes of them, then what the policy
     does."""
@@ -74,6 +77,8 @@ class GuidedQConfig:
         share, one = (0, 1), (1, 1_000_000)
         check_range(self, batch=one, learning_rate=share, decay_updates=one, decay_to=share)
         check_range(self, average=share, cost=share, defocus_weight=(0, 1000))
+        if not 0 <= self.sure_looks[0] < self.sure_looks[1]:
+            raise InputError(f"sure_looks: expected two rising numbers, got {self.sure_looks}")
         check_range(self, wrong=(0, 1000), value_weight=(0, 1000), guided_updates=(0, 1_000_000))
 
 
@@ -179,7 +184,8 @@ class GuidedQ:
 
 
 class GuidedPolicy:
-    """Does what is worth the most. Reads only past looks and the moves between them."""
+    """Does what is worth the most. Reads only past looks and the moves between them, and counts the
+    looks."""
 
     def __init__(self, spec: PolicySpec, network: LookComparer, config: GuidedQConfig) -> None:
         self.spec = spec
@@ -188,18 +194,22 @@ class GuidedPolicy:
         self._steps = np.array(spec.config["steps"])
         self._stop = spec.config["steps"].index(0)
 
-    def begin(self, state: Any, fresh: BoolArray) -> None:
-        """All memory is in the observation."""
-        return
+    def begin(self, state: IntArray | None, fresh: BoolArray) -> IntArray:
+        """(B,) looks before this one."""
+        looks = np.zeros(len(fresh), np.int64) if state is None else state.copy()
+        looks[fresh] = 0
+        return looks
 
-    def act(self, observation: Observation, state: Any, generator: np.random.Generator) -> Act:
+    def act(self, observation: Observation, state: IntArray, generator: np.random.Generator) -> Act:
         values, focus = self.judge(observation)
         # Beyond the end of the range there is nothing: pressing on would look at the same again.
         below, above, ends_below, ends_above = observation["explored"].T[..., None]
         values[(below < ends_below / 2) & (self._steps < 0)] = -np.inf
         values[(above < ends_above / 2) & (self._steps > 0)] = -np.inf
-        values[:, self._stop] = focus - self.config.wrong * (1 - focus)
-        return Act(values.argmax(1), None, {"focus": focus, "q": values})
+        sure, never = self.config.sure_looks
+        wrong = self.config.wrong * ((never - state) / (never - sure)).clip(0, 1)
+        values[:, self._stop] = focus - wrong * (1 - focus)
+        return Act(values.argmax(1), state + 1, {"focus": focus, "q": values})
 
     @torch.inference_mode()
     def judge(self, observation: Observation) -> tuple[NDArray[np.float32], FloatArray]:
