@@ -16,7 +16,9 @@ from visuomotor.files import write_atomically
 from visuomotor.tasks.focus_result import FocusResult
 from visuomotor.types import FloatArray, FocusCurve
 
-_COLOURS = ("#d1495b", "#2e6f95", "#3c8d5a", "#b5762a", "#7b5ea7")
+_LEGEND_COLUMNS = 5
+"""More names are broken off at the edge of the figure: they take a second row."""
+_COLOURS = ("#d1495b", "#2e6f95", "#3c8d5a", "#b5762a", "#7b5ea7", "#777777")
 _CURVE = "#8a8f98"
 _TAB10_GREY = 7
 _LINES = ("-", "--", ":")
@@ -79,8 +81,9 @@ def demo_figure(
         bottom.set(xlabel=f"focus position ({unit})", ylabel="exposure number")
         handles, labels = bottom.get_legend_handles_labels()
         # Below: inside, one look or another would lie under it.
+        columns = len(labels) if len(labels) <= _LEGEND_COLUMNS else -(-len(labels) // 2)
         figure.legend(
-            handles[::-1], labels[::-1], fontsize=8, loc="outside lower left", ncols=len(labels)
+            handles[::-1], labels[::-1], fontsize=8, loc="outside lower left", ncols=columns
         )
         name, result = next(iter(results.items()))
         _picture(figure.add_subplot(grid[0, 1]), before, f"before: {result.start:.4g} {unit}")
