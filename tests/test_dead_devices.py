@@ -198,16 +198,6 @@ def test_blended_pictures_that_are_the_same_over_a_step_or_two_are_not_dead() ->
     assert result.verdict is not vm.Verdict.ERROR, result.reason
 
 
-def test_a_simulated_view_that_truly_repeats_itself_is_dead() -> None:
-    instrument = Microscope(FAR).instrument()
-    instrument.focus.move_to(np.array([1.0]), np.array([0]))
-    frozen = instrument.camera.grab(np.array([0]))
-    instrument.camera.grab = lambda cells: frozen[: len(cells)]
-    result = vm.focus_cells(instrument, vm.load_policy("search:brent"), start=1.0)[0]
-    assert (result.verdict, result.position) == (vm.Verdict.ERROR, 1.0)
-    assert result.exposures <= 4
-
-
 @given(
     frames=st.lists(st.integers(0, 2), min_size=1, max_size=12),
     places=st.lists(st.integers(0, 4), min_size=12, max_size=12),

@@ -3,7 +3,8 @@
 What they raise of themselves needs nobody to watch. This is for any instrument: rigs guard their
 pictures and motions before (``instruments.rig``, ``instruments.limits``), a user's own may not.
 Only a recording (``FiniteCamera``) needs no watch: nothing in it can be dead, and its axis, which
-snaps to the positions recorded, rightly stands still where they lie far apart.
+snaps to the positions recorded, rightly stands still where they lie far apart. And who knows the
+truth makes its pictures (``HasFocusTruth``): free of noise, they may repeat to the last bit.
 """
 
 from __future__ import annotations
@@ -13,20 +14,14 @@ import numpy as np
 from visuomotor.errors import RigError
 from visuomotor.instruments.protocols import CanFail, FocusInstrument, HasFocusTruth
 from visuomotor.instruments.repeated_pictures import WORDS, RepeatedPictures
-from visuomotor.tasks.judging import FLAT_STEPS, SAME_PLACE
-from visuomotor.types import FloatArray, Frame, Frames, IntArray
-from visuomotor.vision.transforms import smooth, to_gray
+from visuomotor.tasks.judging import SAME_PLACE
+from visuomotor.types import FloatArray, Frames, IntArray
 
 STUCK_MOVES = 3
 """An axis that did not move so many times in a row does not move."""
 SENT_STEPS = 0.5
 """Sent this many fine steps away, an axis that works moves."""
 ROUNDING = 1e-6
-DETAIL, DETAIL_PX = 0.01, 1.5
-"""Pictures that are computed, by a simulator without noise or between the planes of a recording,
-may be the very same at positions next to each other, and far from focus at many. So they are
-watched over more fine steps, and only where there is detail, which changes with focus: something
-departs from its surroundings of so many pixels (sigma) by more than this share of the levels."""
 
 
 class DeviceWatch:
@@ -38,10 +33,10 @@ class DeviceWatch:
 
     def __init__(self, instrument: FocusInstrument, fine_step: float) -> None:
         cells = instrument.num_cells
-        self._axis, self._camera, self._fine_step = instrument.focus, instrument.camera, fine_step
+        self._axis, self._fine_step = instrument.focus, fine_step
         self._can_fail = instrument if isinstance(instrument, CanFail) else None
         self._is_made = isinstance(instrument, HasFocusTruth)
-        apart = (FLAT_STEPS if self._is_made else 1) * fine_step * (1 - ROUNDING)
+        apart = fine_step * (1 - ROUNDING)
         self._pictures = [RepeatedPictures(apart) for _ in range(cells)]
         self._stuck = np.zeros(cells, np.int64)
 
@@ -72,17 +67,11 @@ class DeviceWatch:
 
     def saw(self, cells: IntArray, at: FloatArray, pictures: Frames) -> None:
         """After a look of the cells (M,), which stand at (M,), at pictures (M, H, W[, 3])."""
+        if self._is_made:
+            return
         for cell, here, picture in zip(cells, at, pictures, strict=True):
-            repeated = self._pictures[cell].saw(picture, float(here))
-            if repeated and (not self._is_made or self._has_detail(picture)):
+            if self._pictures[cell].saw(picture, float(here)):
                 self._tell(cell, WORDS)
-
-    def _has_detail(self, picture: Frame) -> bool:
-        black, white = self._camera.display_range
-        gray = to_gray(picture[None])
-        finest = np.abs(gray - smooth(gray, DETAIL_PX)).max()
-        rounding = 1.5 if picture.dtype.kind in "ui" else 0.0  # grey levels, of whole ones
-        return bool(finest > max(DETAIL * (white - black), rounding))
 
     def _tell(self, cell: int, words: str) -> None:
         error = RigError(words)
