@@ -25,7 +25,6 @@ where p, the probability of being in focus, is learned as such: a simulator tell
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -37,6 +36,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visuomotor.agents.base import PolicySpec
+from visuomotor.agents.schedules import cosine_share
 from visuomotor.configs import check_range, from_plain
 from visuomotor.errors import InputError
 from visuomotor.models.look_comparer import LookComparer, LookComparerConfig, defocus_target
@@ -178,9 +178,8 @@ class GuidedQ:
         return torch.where(known, miss, 0.0).mean() + excess.mean()
 
     def _learning_rate(self) -> float:
-        done = min(1.0, self.updates / self.config.decay_updates)
-        share = max(self.config.decay_to, 0.5 * (1 + math.cos(math.pi * done)))
-        return self.config.learning_rate * share
+        c = self.config
+        return c.learning_rate * cosine_share(self.updates, c.decay_updates, c.decay_to)
 
 
 class GuidedPolicy:

@@ -7,7 +7,6 @@ step on features computed once is so cheap that there can be many to each real s
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from visuomotor.agents import dqn
+from visuomotor.agents.schedules import cosine_share
 from visuomotor.agents.targets import double_q_targets, huber_td_loss
 from visuomotor.configs import check_range
 from visuomotor.errors import InputError
@@ -128,6 +128,5 @@ class TailDQN:
         self.updates = int(state["updates"])
 
     def _learning_rate(self) -> float:
-        done = min(1.0, self.updates / self.config.decay_updates)
-        share = max(self.config.decay_to, 0.5 * (1 + math.cos(math.pi * done)))
-        return self.config.learning_rate * share
+        c = self.config
+        return c.learning_rate * cosine_share(self.updates, c.decay_updates, c.decay_to)
