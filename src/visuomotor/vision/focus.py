@@ -30,6 +30,7 @@ from visuomotor.vision.gradients import (
     gradient_energy,
     gradient_magnitude,
     mean_square,
+    sum_of_lengths,
 )
 from visuomotor.vision.transforms import to_gray
 
@@ -159,7 +160,7 @@ def median_edges(frames: Frames) -> FloatArray:
     def energy(picture: Picture) -> float:
         calm = cv2.medianBlur(picture, 3)
         along, across = (cv2.filter2D(calm, cv2.CV_32F, mask) for mask in (falling, rising))
-        return cv2.mean(cv2.magnitude(along, across))[0]
+        return sum_of_lengths(along, across) / picture.size
 
     return _each(frames, energy, power=1)
 

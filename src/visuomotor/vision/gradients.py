@@ -97,9 +97,20 @@ def gradient_magnitude(picture: NDArray[Any]) -> float:
     """Mean of the root of Gx^2 + Gy^2 (Sobel) of one picture (H, W), grey levels."""
     total = 0.0
     for rows, inner in _strips(picture.astype(np.float32, copy=False)):
-        lengths = cv2.magnitude(_sobel(rows, 1, 0)[inner], _sobel(rows, 0, 1)[inner])
-        total += cv2.norm(lengths, cv2.NORM_L1)
+        total += sum_of_lengths(_sobel(rows, 1, 0)[inner], _sobel(rows, 0, 1)[inner])
     return total / picture.size
+
+
+def sum_of_lengths(along: NDArray[Any], across: NDArray[Any]) -> float:
+    """Sum of the root of along^2 + across^2; both are overwritten, as fresh memory costs most.
+
+    cv2.magnitude rounds by where in memory its arrays happen to lie: the same picture would not
+    measure the same twice.
+    """
+    np.square(along, out=along)
+    np.square(across, out=across)
+    along += across
+    return float(cv2.norm(np.sqrt(along, out=along), cv2.NORM_L1))
 
 
 def mean_square(values: NDArray[Any]) -> float:
