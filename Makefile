@@ -61,11 +61,13 @@ clean: ## remove what was built; runs/ stays
 # torch comes first and alone: its TORCH_ARGS may name an index that has nothing else.
 # The package is installed editable: after a change to the code there is nothing to install again.
 # (A test builds the wheel and looks that nothing is missing from it.)
+# Of the third, packages that are needed for one file in them, come without what they depend on.
 define install
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found; make PYTHON=/path/to/it"; exit 1; }
 	"$(PYTHON)" -m venv $(1)
 	$(1)/$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(TORCH_ARGS) torch
 	$(1)/$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e "$(2)"
+	$(if $(3),$(1)/$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --no-deps $(3))
 	@touch $@
 endef
 
@@ -73,7 +75,7 @@ endef
 	$(call install,.venv,.)
 
 .venv-test/.installed: $(INSTALLED_FROM)
-	$(call install,.venv-test,.[test])
+	$(call install,.venv-test,.[test],brisque)
 
 .venv-test/.docs: .venv-test/.installed
 	$(TEST)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[docs]"

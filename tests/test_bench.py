@@ -10,13 +10,14 @@ import json
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import tifffile
 from toys import blur_stack
 
 import visuomotor.benchmarks
 from visuomotor.agents.search import searches
-from visuomotor.benchmarks import focus, focus_searches, micromanager
+from visuomotor.benchmarks import brisque, focus, focus_searches, micromanager
 from visuomotor.benchmarks.measuring import Skipped, rows_of
 from visuomotor.cli import main
 from visuomotor.discovery import names_in
@@ -189,11 +190,88 @@ def test_every_search_has_rows_among_the_searches() -> None:
         )
 
 
+def brisque_package(folder: Path, offset: float) -> None:
+    """One whose scores are ours and so much more, with a small model."""
+    (folder / "brisque" / "models").mkdir(parents=True)
+    vectors = "".join(f"{40 * i} {i}:0.5\n" for i in range(1, 37))
+    header = (
+        "svm_type epsilon_svr\nkernel_type rbf\ngamma 0.5\nnr_class 2\ntotal_sv 36\nrho 0\nSV\n"
+    )
+    (folder / "brisque" / "models" / "svm.txt").write_text(header + vectors, "utf-8")
+    (folder / "brisque" / "__init__.py").write_text(
+        f"""
+from visuomotor.vision.quality import Brisque
+import numpy as np
+class BRISQUE:
+    def scale_features(self, features):
+        return [float(value) for value in features]  # as the package: NumPy 2.4 refuses arrays
+    def score(self, picture):
+        assert picture.ndim == 3
+        found = Brisque.load().score(picture[None])
+        return self.scale_features([found])[0] + {offset}
+""",
+        "utf-8",
+    )
+
+
+def test_brisque_beside_the_package(here: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    brisque_package(here, offset=0.25)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "brisque", raising=False)
+    threads = cv2.getNumThreads()
+    words = ("brisque", "--set", "repeats=2", "height_px=40", "width_px=50")
+    try:
+        code, out, err = run(capsys, *words)
+    finally:
+        sys.modules.pop("brisque", None)  # the toy, not a real one
+    assert code == 0, err
+    rows = {
+        row.metric.removeprefix("bench."): row for row in read(here / "benchmarks/results.json")
+    }
+    contrib = "brisque_opencv_ms_2mp"
+    assert (contrib in rows) == hasattr(cv2, "quality")
+    assert hasattr(cv2, "quality") or f"{contrib} is left out: this OpenCV has no cv2" in out
+    assert set(rows) | {contrib} == set(rows_of(brisque.Benchmark))
+    assert rows["brisque_worst_difference"].ours == pytest.approx(0.25, abs=0.01)
+    assert "camera: " in rows["brisque_worst_difference"].note
+    assert rows["brisque_pairs_out_of_order"].ours == 0
+    assert rows["brisque_pairs_out_of_order"].n == 570
+    assert rows["brisque_ratio_to_package"].n == 2
+    assert cv2.getNumThreads() == threads
+
+
+def test_brisque_without_the_package_code(
+    here: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brisque_package(here, offset=0)
+    (here / "brisque" / "__init__.py").write_text("import no_libsvm_here", "utf-8")
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "brisque", raising=False)
+    words = ("brisque", "--set", "repeats=1", "height_px=40", "width_px=50")
+    code, out, err = run(capsys, *words)
+    assert code == 0, err
+    assert "brisque_worst_difference is left out: the package brisque does not run (No mod" in out
+    metrics = {row.metric for row in read(here / "benchmarks/results.json")}
+    assert metrics - {"bench.brisque_opencv_ms_2mp"} == {"bench.brisque_ms_2mp"}
+
+
+def test_brisque_without_a_model_is_said_before_measuring(
+    here: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "brisque", None)
+    code, out, err = run(capsys, "brisque")
+    assert code == 2
+    assert 'pip install "visuomotor[brisque]"' in " ".join(err.split())
+    assert "measuring" not in out
+
+
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
         (("focus-serches",), "did you mean 'focus-searches'?"),
         (("focus-searches", "--set", "views=0"), "views: expected 1 to"),
+        (("brisque", "--set", "height_px=7"), "height_px: expected 8 to"),
+        (("brisque", "--set", "model=none.txt"), "none.txt: expected a model of libsvm"),
         (("focsu",), "benchmark 'focsu' is not known; did you mean 'focus'?"),
         (("focus", "--only", "decision_s"), "did you mean 'decision_ms'?"),
         (("focus", "--set", "cell=3"), "--set: unknown key 'cell'; did you mean 'cells'?"),
