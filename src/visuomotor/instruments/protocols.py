@@ -50,6 +50,16 @@ class FiniteCamera(Camera, Protocol):
 
 
 @runtime_checkable
+class HalfPupilCamera(Camera, Protocol):
+    """A camera whose pixels see the two halves of the pupil apart, as for phase-detection focus."""
+
+    def halves(self, cells: IntArray) -> Frames:
+        """(M, 2, H, W): one new picture through the left half and one through the right, of the
+        same moment. Out of focus they are shifted against each other, one way with the lens too
+        strong, the other way with it too weak."""
+
+
+@runtime_checkable
 class Axis(Protocol):
     """One thing that moves."""
 
@@ -91,6 +101,39 @@ class FocusInstrument(Protocol):
         trace: TracebackType | None,
     ) -> None:
         """Leave the instrument in its safe state, with what was changed restored."""
+
+
+@runtime_checkable
+class ExposureInstrument(FocusInstrument, Protocol):
+    """A focus instrument whose exposure time is an axis too, for each cell by itself. A reset to a
+    given start leaves exposure as it is."""
+
+    exposure: Axis
+    """Unit "us", or "exposure" where a recording does not say."""
+
+
+@runtime_checkable
+class HasCameraTruth(Protocol):
+    """A camera that knows its light and its scene: a simulator. All are (B,), of now."""
+
+    def defocus_px(self) -> FloatArray:
+        """Signed diameter of the object's circle of confusion; above 0 the lens is too strong."""
+
+    def best_lens(self) -> FloatArray:
+        """Where on the focus axis the object is in focus."""
+
+    def best_exposure_us(self, focused: bool = True) -> FloatArray:
+        """The exposure at which the fullest level of the noise-free histogram is 100, or as near to
+        that as any: with the object in focus, or with the lens as it stands."""
+
+    def fullest_level(self, exposure_us: FloatArray, focused: bool = True) -> FloatArray:
+        """That level, noise-free, at these exposures (B,)."""
+
+    def illuminance_lx(self) -> FloatArray:
+        """Light on the scene."""
+
+    def distance_cm(self) -> FloatArray:
+        """From the lens to the object."""
 
 
 @runtime_checkable

@@ -68,7 +68,7 @@ def _read_folder(folder: Path) -> Pictures:
     numbers = _numbers([file.stem for file in files], folder)
     frames: list[Any] = []
     for file in files:
-        frame = _read_one(file)
+        frame = read_picture(file)
         if frames and (frame.shape, frame.dtype) != (frames[0].shape, frames[0].dtype):
             raise InputError(
                 f"{file}: expected a picture like {files[0].name} "
@@ -115,8 +115,9 @@ def _numbers(stems: list[str], folder: Path) -> FloatArray:
     return counted  # several numbers that go together, as a date and a count
 
 
-def _read_one(file: Path) -> Any:
-    """One picture of a folder: grey or RGB, uint8 or uint16."""
+def read_picture(file: Path) -> Any:
+    """One picture of a folder: grey (H, W) or RGB (H, W, 3), uint8 or uint16. InputError if it is
+    damaged."""
     if file.suffix.lower() in TIFF:
         frames = _read_tiff(file, None).frames
         if len(frames) != 1:

@@ -35,7 +35,7 @@ class FocalStackInstrument:
         self.num_cells = cells
         self.continuous = continuous
         self.roi = stack.region(roi)
-        self.focus = StackAxis(stack, cells, snaps=not continuous)
+        self.focus = StackAxis(stack.positions, stack.unit, cells, snaps=not continuous)
         # Among its own positions a stack's smallest move is from one to the next, as in yu2018.
         own = stack.fine_step(self.roi) if continuous else stack.spacing
         self.fine_step = fine_step if fine_step is not None else own
@@ -108,16 +108,16 @@ class FocalStackInstrument:
 
 
 class StackAxis:
-    """The focus axis over a stack; it snaps to the stack's own positions, or moves freely."""
+    """An axis over recorded positions (P,), ascending; it snaps to them, or moves freely."""
 
-    def __init__(self, stack: FocalStack, cells: int, snaps: bool) -> None:
-        self.unit = stack.unit
-        self.limits = (float(stack.positions[0]), float(stack.positions[-1]))
-        self._positions = stack.positions
-        self._between = (stack.positions[1:] + stack.positions[:-1]) / 2
+    def __init__(self, positions: FloatArray, unit: str, cells: int, snaps: bool) -> None:
+        self.unit = unit
+        self.limits = (float(positions[0]), float(positions[-1]))
+        self.positions = positions
+        self._between = (positions[1:] + positions[:-1]) / 2
         self._snaps = snaps
         self.ids = np.zeros(cells, np.int64)
-        """(B,) number of the nearest of the stack's positions."""
+        """(B,) number of the nearest of the recorded positions."""
         self._at = np.full(cells, self.limits[0])
 
     @property
@@ -131,7 +131,7 @@ class StackAxis:
         executed: FloatArray = np.clip(wanted, *self.limits)
         ids = np.searchsorted(self._between, executed)
         if self._snaps:
-            executed = self._positions[ids]
+            executed = self.positions[ids]
         self.ids[cells] = ids
         self._at[cells] = executed
         return executed

@@ -87,7 +87,8 @@ class Lens:
         radius = np.sqrt(length2) / grid_px
         self._radius = torch.as_tensor(radius, dtype=torch.float32, device=device)
         """(U,) cycles per pixel."""
-        self._place = torch.as_tensor(place.ravel(), device=device)  # (G * (G / 2 + 1),)
+        self.place = torch.as_tensor(place.ravel(), device=device)
+        """(G * (G / 2 + 1),) which of these each frequency has."""
 
     def diameter_px(self, view: Tensor, steps: Tensor) -> Tensor:
         """(M,) of the circle of confusion at this defocus (M,) in fine steps."""
@@ -97,6 +98,10 @@ class Lens:
 
     def transfer(self, view: Tensor, steps: Tensor) -> Tensor:
         """(M, G, G / 2 + 1) real, 1 at frequency 0: the real-FFT layout."""
+        return self.spread(self.profile(view, steps))
+
+    def profile(self, view: Tensor, steps: Tensor) -> Tensor:
+        """(M, U) the transfer at each of the grid's frequencies that differ in size."""
         diameter = self.diameter_px(view, steps)[:, None]
         f = self._radius
 
@@ -111,9 +116,13 @@ class Lens:
         core = (self._halo[view] * steps.sign()).clamp_min(0)[:, None]
         if core.any():
             blur = core * gaussian(CORE_SHARE * sigma) + (1 - core) * blur
-        blur = blur * gaussian(self._spot_px[view, None])  # (M, U)
+        profile: Tensor = blur * gaussian(self._spot_px[view, None])
+        return profile
+
+    def spread(self, profile: Tensor) -> Tensor:
+        """(M, G, G / 2 + 1) over all frequencies what is known for each size (M, U)."""
         half = self.grid_px // 2 + 1
-        spread: Tensor = blur.index_select(1, self._place).view(-1, self.grid_px, half)
+        spread: Tensor = profile.index_select(1, self.place).view(-1, self.grid_px, half)
         return spread
 
     def magnification(self, view: Tensor, steps: Tensor) -> Tensor:

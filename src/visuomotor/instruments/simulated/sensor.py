@@ -6,12 +6,16 @@ and so many bits.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from visuomotor.configs import check_range
+
+QUANTILES = 65_536
+"""Of the normal distribution in ``QuickNormal``'s table: one for each number of 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Sensor:
     def levels(self, electrons: Tensor) -> Tensor:
         """Gain and darkness: grey levels before rounding, within what the bits hold."""
         c = self.config
-        return (c.gain_dn_per_e * electrons + c.black_dn).clamp(0, c.white_dn)
+        return (c.gain_dn_per_e * electrons).add_(c.black_dn).clamp_(0, c.white_dn)
 
     def expose(self, brightness: Tensor, generator: torch.Generator) -> Tensor:
         """(M, H, W) brightness -> uint8 (to 8 bits) or uint16 grey levels."""
@@ -98,3 +102,22 @@ class Sensor:
         """Whole grey levels, uint8 or uint16."""
         levels = self.levels(electrons).round_()
         return levels.to(torch.uint8 if self.config.bits <= 8 else torch.uint16)
+
+
+class QuickNormal:
+    """Standard normal numbers in a third of the time: quantiles at random, off a table. None lies
+    farther out than 4.3; the variance is 1."""
+
+    def __init__(self, device: torch.device) -> None:
+        at = (torch.arange(QUANTILES, dtype=torch.float64) + 0.5) / QUANTILES
+        table = math.sqrt(2) * torch.erfinv(2 * at - 1)
+        table /= table.square().mean().sqrt()
+        self._table = table.float().to(device)
+
+    def draw(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """Of any shape."""
+        count = shape.numel()
+        words = torch.empty(-(-count // 4), dtype=torch.int64, device=self._table.device)
+        words.random_(-(2**63), None, generator=generator)
+        place = words.view(torch.int16)[:count].int() + QUANTILES // 2
+        return self._table.index_select(0, place).view(shape)
