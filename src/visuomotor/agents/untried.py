@@ -1,0 +1,113 @@
+"""Chooses a lens value where focus most probably is, and not where it was found not to be.
+
+A policy that PPO trained gives every lens value a probability, and greedily takes the single most
+probable one; where that was not sharp, it may well take it again. Here a value's worth is the
+probability of everything it would show sharp, a few hundredths to either side; and around values
+that were tried in this episode, and did not end it, there is none left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visuomotor.agents import ppo
+from visuomotor.agents.base import PolicySpec
+from visuomotor.configs import check_range, from_plain
+from visuomotor.errors import InputError
+from visuomotor.types import Act, BoolArray, IntArray, Observation
+
+NAME = "untried"
+FINE = 100
+"""Values of the second component, hundredths."""
+COARSE = 4
+"""So many of the first component's values, the most probable ones, are looked into."""
+REMEMBERED = 32
+"""Values of an episode; more are forgotten, the first ones first."""
+
+
+@dataclass(frozen=True)
+class UntriedConfig:
+    """How far a lens value reaches, and what the policy was trained with."""
+
+    reach: int = 5
+    """Hundredths to either side of a value that are in focus with it."""
+    ppo: ppo.PpoConfig = field(default_factory=ppo.PpoConfig)
+
+    def __post_init__(self) -> None:
+        check_range(self, reach=(0, 1000))
+
+
+class UntriedPolicy:
+    """Remembers what it tried, in hundredths. ``trained`` has the two components of a lens value,
+    integer part and hundredths."""
+
+    def __init__(self, trained: ppo.PpoPolicy, config: UntriedConfig) -> None:
+        choices = trained.network.choices.flatten().tolist()
+        if len(choices) != 2 or choices[1] != FINE:
+            raise InputError(
+                f"{NAME}: expected a policy of integer parts and hundredths, got one of {choices}"
+            )
+        self.spec = trained.spec
+        self.trained = trained
+        self.config = config
+
+    def begin(self, state: IntArray | None, fresh: BoolArray) -> IntArray:
+        """(B, REMEMBERED) hundredths, newest first; far below 0 where there is none."""
+        nothing = -10 * (self.config.reach + 1)
+        tried = np.full((len(fresh), REMEMBERED), nothing) if state is None else state.copy()
+        tried[fresh] = nothing
+        return tried
+
+    def act(self, observation: Observation, state: IntArray, generator: np.random.Generator) -> Act:
+        reach = self.config.reach
+        left = self.probabilities(observation)  # (B, C * FINE)
+        place = np.arange(left.shape[1])
+        for tried in state.T:
+            left[np.abs(place - tried[:, None]) <= reach] = 0.0
+        # Of windows of the same mass the one whose middle is itself probable.
+        worth = _within(left, reach) + 1e-6 * left
+        chosen = worth.argmax(1)
+        tried = np.concatenate([chosen[:, None], state[:, :-1]], 1)
+        return Act(np.stack([chosen // FINE, chosen % FINE], 1), tried, {})
+
+    @torch.inference_mode()
+    def probabilities(self, observation: Observation) -> NDArray[np.float64]:
+        """(B, C * FINE) of each lens value, of those whose integer part is a probable one."""
+        network = self.trained.network
+        hidden, _ = network(torch.from_numpy(self.trained.read(observation)))
+        cells = len(hidden)
+        coarse = network.logits(hidden, torch.zeros(cells, 2, dtype=torch.long))[0].softmax(1)
+        likely = coarse.topk(min(COARSE, coarse.shape[1]), 1)
+        found = np.zeros((cells, coarse.shape[1], FINE))
+        every = np.arange(cells)
+        for column in range(likely.indices.shape[1]):
+            part = likely.indices[:, column]
+            given = torch.stack([part, torch.zeros_like(part)], 1)
+            fine = network.logits(hidden, given)[1].softmax(1)
+            shares: Tensor = likely.values[:, column, None] * fine
+            found[every, part.numpy()] = shares.double().numpy()
+        return found.reshape(cells, -1)
+
+
+def load_policy(
+    spec: PolicySpec, config: Mapping[str, Any], weights: Mapping[str, Tensor], where: str
+) -> UntriedPolicy:
+    """The policy of a checkpoint; InputError names the first weight that does not fit."""
+    settings = from_plain(UntriedConfig, config, f"{where}: agent")
+    trained = ppo.load_policy(spec, config.get("ppo", {}), weights, where)
+    return UntriedPolicy(trained, settings)
+
+
+def _within(shares: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """(B, N) sums over windows of 2 reach + 1 around each place."""
+    padded = np.pad(shares, ((0, 0), (reach + 1, reach)))
+    summed = padded.cumsum(1)
+    sums: NDArray[np.float64] = summed[:, 2 * reach + 1 :] - summed[:, : -2 * reach - 1]
+    return sums
