@@ -177,8 +177,8 @@ def test_list_and_doctor(capsys) -> None:
     _, out, _ = run(capsys, "list", "--json")
     answer = json.loads(out)
     assert "yu2018-exp1@1" in answer["policies"]
-    assert answer["tasks"] == ["autofocus"]
-    assert answer["agents"] == ["dqn", "guided_q"]
+    assert answer["tasks"] == ["autofocus", "camera_control", "lens_travel"]
+    assert answer["agents"] == ["dqn", "guided_q", "hierarchical", "ppo", "untried"]
     assert len(answer["measures"]) == len(measures())
     code, out, _ = run(capsys, "doctor", "--json")
     answer = json.loads(out)

@@ -18,13 +18,13 @@ from visuomotor.types import FloatArray, FocusCurve
 
 _LEGEND_COLUMNS = 5
 """More names are broken off at the edge of the figure: they take a second row."""
-_COLOURS = ("#d1495b", "#2e6f95", "#3c8d5a", "#b5762a", "#7b5ea7", "#777777")
+COLOURS = ("#d1495b", "#2e6f95", "#3c8d5a", "#b5762a", "#7b5ea7", "#777777")
 _CURVE = "#8a8f98"
 _TAB10_GREY = 7
 _LINES = ("-", "--", ":")
 _MARKERS = ("o", "s", "^", "D")
 _TICKS = [1, 2, 5, 10, 20, 50, 100]
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -46,7 +46,7 @@ def demo_figure(
     results: by name of the method, all from the same start; the first is the one whose pictures
     ``before`` and ``after`` (H, W) are.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 6.4), dpi=110, layout="constrained")
         grid = figure.add_gridspec(2, 2, width_ratios=(3, 1.15), height_ratios=(1.15, 1))
         top = figure.add_subplot(grid[0, 0])
@@ -54,7 +54,7 @@ def demo_figure(
         _draw_curve(top, curve)
         # The shortest path last, so that it is not hidden below the sweeps.
         for row, (name, result) in reversed(list(enumerate(results.items()))):
-            colour = _COLOURS[row % len(_COLOURS)]
+            colour = COLOURS[row % len(COLOURS)]
             path_positions = np.array(result.path)
             order = np.arange(1, len(path_positions) + 1)
             # On the curve, whatever the method itself measured: they are compared by position.
@@ -89,7 +89,7 @@ def demo_figure(
         _picture(figure.add_subplot(grid[0, 1]), before, f"before: {result.start:.4g} {unit}")
         title = f"after ({name}): {result.position:.4g} {unit}"
         _picture(figure.add_subplot(grid[1, 1]), after, title)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def tidy(position: float) -> float:
@@ -123,7 +123,7 @@ def focus_figure(
     title: str,
 ) -> None:
     """One focus run: the curve where it is known, the path in its order, before and after."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 4.2), dpi=110, layout="constrained")
         grid = figure.add_gridspec(2, 2, width_ratios=(2.6, 1))
         axes = figure.add_subplot(grid[:, 0])
@@ -132,8 +132,8 @@ def focus_figure(
         scale = max(curve.maximum if curve else 0.0, float(sharpness.max()), 1e-12)
         if curve is not None:
             _draw_curve(axes, curve, scale)
-        axes.plot(positions, sharpness / scale, "-", color=_COLOURS[0], lw=1, alpha=0.6)
-        axes.scatter(positions, sharpness / scale, color=_COLOURS[0], zorder=3, s=26)
+        axes.plot(positions, sharpness / scale, "-", color=COLOURS[0], lw=1, alpha=0.6)
+        axes.scatter(positions, sharpness / scale, color=COLOURS[0], zorder=3, s=26)
         shown = range(len(positions)) if len(positions) <= 25 else (0, len(positions) - 1)
         for x, y, text in _numbered(positions, sharpness / scale, shown):
             axes.annotate(text, (x, y), (4, 4), textcoords="offset points", fontsize=8)
@@ -150,7 +150,7 @@ def focus_figure(
             axes.legend(fontsize=8)
         _picture(figure.add_subplot(grid[0, 1]), before, f"before: {tidy(result.start):.4g}")
         _picture(figure.add_subplot(grid[1, 1]), after, f"after: {tidy(result.position):.4g}")
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def score_figure(
@@ -166,7 +166,7 @@ def score_figure(
 
     brightness: names of the curves that show light, not sharpness; grey, behind the others.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 6.2), dpi=110, layout="constrained")
         grid = figure.add_gridspec(2, len(pictures), height_ratios=(2.4, 1))
         axes = figure.add_subplot(grid[0, :])
@@ -190,7 +190,7 @@ def score_figure(
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=3.2)
         for column, (label, picture) in enumerate(pictures):
             _picture(figure.add_subplot(grid[1, column]), picture, label)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
@@ -199,7 +199,7 @@ def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]
     panels: experiment -> run -> the metrics of its evaluations. Accuracies on views that are only
     tested on (``accuracy_NAME``) are drawn beside the training view's.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         size = (9, 2.1 * len(panels) + 0.4)
         figure = Figure(figsize=size, dpi=110, layout="constrained")
         grid = figure.subplots(len(panels), 2, squeeze=False)
@@ -209,11 +209,11 @@ def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]
                     continue  # it was stopped before its first evaluation
                 steps = [m["step"] / 1000 for m in metrics]
                 cost = [m.get("loss", np.nan) for m in metrics]
-                left.plot(steps, cost, lw=0.9, color=_COLOURS[1], alpha=0.7)
+                left.plot(steps, cost, lw=0.9, color=COLOURS[1], alpha=0.7)
                 tested = [k for k in metrics[0] if k.startswith("accuracy_")]
                 tested = [k for k in tested if k != "accuracy_every_start"]
                 # Test views are broken lines: where they lie on each other, all are seen.
-                styles = zip((_COLOURS[0], "#444444", "#e0a030"), ("-", "--", ":"), strict=True)
+                styles = zip((COLOURS[0], "#444444", "#e0a030"), ("-", "--", ":"), strict=True)
                 for (colour, dashes), key in zip(styles, ["accuracy", *tested], strict=False):
                     shown = [100 * m[key] for m in metrics]
                     words = key.removeprefix("accuracy").strip("_").replace("_", " ")
@@ -228,15 +228,15 @@ def learning_figure(path: Path, panels: Mapping[str, Mapping[str, Sequence[Any]]
                 right.legend(fontsize=7.5, loc="center right")
         for axes in grid[-1]:
             axes.set_xlabel("thousand time steps")
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def adapting_figure(path: Path, runs: Mapping[str, Sequence[Any]]) -> None:
     """Cost and success on fresh starts against real steps, a line for each run."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 2.8), dpi=110, layout="constrained")
         left, right = figure.subplots(1, 2)
-        for colour, (name, metrics) in zip(_COLOURS, runs.items(), strict=False):
+        for colour, (name, metrics) in zip(COLOURS, runs.items(), strict=False):
             steps = [m["step"] for m in metrics]
             left.plot(steps, [m["loss"] for m in metrics], "-o", ms=3, lw=1.1, color=colour)
             shown = [100 * m["accuracy"] for m in metrics]
@@ -246,20 +246,20 @@ def adapting_figure(path: Path, runs: Mapping[str, Sequence[Any]]) -> None:
         right.set(ylim=(min(90.0, lowest) - 1, 100.5), xlabel="real steps")
         right.set_ylabel("fresh starts focused (%)")
         right.legend(fontsize=7.5, loc="lower right")
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def ends_figure(path: Path, ends: Mapping[str, FloatArray], threshold: float) -> None:
     """Where episodes ended, (N,) shares of the maximum of sharpness: a histogram each."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 3), dpi=110, layout="constrained")
         axes = figure.subplots()
-        colours, bins = (_COLOURS[1], _COLOURS[2]), np.linspace(0, 1, 21)
+        colours, bins = (COLOURS[1], COLOURS[2]), np.linspace(0, 1, 21)
         axes.hist(list(ends.values()), bins.tolist(), color=colours[: len(ends)], label=list(ends))
         axes.axvline(threshold, color="black", lw=0.8, ls=":")
         axes.set(xlabel="sharpness where it ended / maximum", ylabel="episodes")
         axes.legend(fontsize=8, loc="upper center")
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def searchers_figure(path: Path, points: Mapping[str, tuple[float, float]]) -> None:
@@ -274,7 +274,7 @@ def searchers_figure(path: Path, points: Mapping[str, tuple[float, float]]) -> N
         if base and number.replace(".", "").isdigit():
             swept.setdefault(base, []).append(point)
     alone = {name: at for name, at in points.items() if name.rpartition("_")[0] not in swept}
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 4.2), dpi=110, layout="constrained")
         panels = figure.subplots(1, 2, sharex=True)
         for axes, bottom in zip(panels, (-3, 78), strict=True):
@@ -284,8 +284,8 @@ def searchers_figure(path: Path, points: Mapping[str, tuple[float, float]]) -> N
                 axes.plot(x, 100 * y, "-o", ms=3, lw=1, color=_CURVE, label=label, zorder=1)
             for place, (name, (exposures, success)) in enumerate(alone.items()):
                 look = {
-                    "color": _COLOURS[place % len(_COLOURS)],
-                    "marker": _MARKERS[place // len(_COLOURS) % len(_MARKERS)],
+                    "color": COLOURS[place % len(COLOURS)],
+                    "marker": _MARKERS[place // len(COLOURS) % len(_MARKERS)],
                 }
                 axes.scatter(exposures, 100 * success, s=38, alpha=0.85, label=name, **look)
             axes.set_xscale("log")
@@ -298,7 +298,7 @@ def searchers_figure(path: Path, points: Mapping[str, tuple[float, float]]) -> N
         panels[1].set_title("the same, the upper part", loc="left")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=8, loc="outside right center")
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def severity_figure(
@@ -308,7 +308,7 @@ def severity_figure(
 
     panels: disturbance -> searcher -> (severity, success), in any order.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         rows = -(-len(panels) // 3)
         figure = Figure(figsize=(9.5, 2.2 * rows + 0.5), dpi=110, layout="constrained")
         grid = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
@@ -317,8 +317,8 @@ def severity_figure(
             for name, points in curves.items():
                 number = names.index(name)
                 x, y = np.array(sorted(points)).T
-                look: Any = {"color": _COLOURS[number % len(_COLOURS)]}
-                look["ls"] = _LINES[number // len(_COLOURS) % len(_LINES)]
+                look: Any = {"color": COLOURS[number % len(COLOURS)]}
+                look["ls"] = _LINES[number // len(COLOURS) % len(_LINES)]
                 axes.plot(x, 100 * y, marker="o", ms=3, lw=1.2, label=name, **look)
             axes.set_title(title.replace("_", " "), loc="left", fontsize=9)
             axes.set(ylim=(-4, 104))
@@ -331,13 +331,13 @@ def severity_figure(
             axes.set_xlabel("severity, 1 is the preset's")
         handles, labels = grid.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, fontsize=8, loc="outside lower left", ncols=len(labels))
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def views_figure(path: Path, success: Mapping[str, Mapping[int, float]]) -> None:
     """Share of unseen views that are focused against the number of views trained on, a curve for
     each way to choose them; success[way][views]."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), dpi=110, layout="constrained")
         axes = figure.subplots()
         for (way, found), marker in zip(success.items(), "osd^", strict=False):
@@ -352,7 +352,7 @@ def views_figure(path: Path, success: Mapping[str, Mapping[int, float]]) -> None
         axes.set_ylabel("unseen views focused, %")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _draw_curve(axes: Any, curve: FocusCurve, scale: float | None = None) -> None:
@@ -389,7 +389,7 @@ def _picture(axes: Any, picture: NDArray[Any], title: str) -> None:
     axes.set_axis_off()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """As PNG, whole or not at all."""
     content = io.BytesIO()
     figure.savefig(content, format="png")

@@ -1,0 +1,269 @@
+"""Figures 3 to 7 of the paper, what the agents look at, and what bad weather does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visuomotor.agents.base import Policy
+from visuomotor.agents.camera_searches import AutoExposure
+from visuomotor.agents.hierarchical import HierarchicalPolicy
+from visuomotor.camera_figures import (
+    Curve,
+    Shot,
+    attention_figure,
+    bars_figure,
+    components_figure,
+    histograms_figure,
+    learning_curves,
+    shots_figure,
+    trajectories_figure,
+)
+from visuomotor.env import VisuomotorEnv
+from visuomotor.instruments.simulated.liquid_lens_camera import LiquidLensCamera
+from visuomotor.instruments.simulated.lit_scenes import scene_pool
+from visuomotor.instruments.simulated.nuisances import NuisanceConfig
+from visuomotor.models.detectors import detector
+from visuomotor.models.encoders import encoder
+from visuomotor.rollout import Rollout
+from visuomotor.runs import Run
+from visuomotor.studies.anikina2021.episodes import summarise
+from visuomotor.studies.anikina2021.looking import attention
+from visuomotor.studies.anikina2021.measuring import BOTH, StudyConfig, episodes_of
+from visuomotor.studies.job import Clock, Job
+from visuomotor.tasks import camera_control
+from visuomotor.vision.exposure import histogram
+from visuomotor.zoo import load_policy
+
+LIGHTS_LX = (13.0, 50.0, 100.0, 200.0, 300.0)
+FIGURE4_LX = 37.0
+DETECTORS = ("aruco", "markers", "haar")
+KINDS = ("aruco", "qr", "face")
+APERTURES = (1.4, 2.0, 2.8)
+WEATHER = {
+    "none": NuisanceConfig(),
+    "glare": NuisanceConfig(glare=0.5),
+    "rain": NuisanceConfig(rain=1.0),
+    "dust": NuisanceConfig(dust=1.0),
+    "flicker": NuisanceConfig(flicker=0.3),
+    "moving": NuisanceConfig(distance_drift_cm=1.0, lateral_drift_px=2.0),
+}
+NAMES = {"focus": "DASHA, default", "paper-focus": "DASHA, features alone"}
+NAMES |= {"phase": "phase shift [11]", "tenengrad": "Tenengrad [12]"}
+
+
+def figure3(job: Job) -> None:
+    """Learning curves of the focus agents, of the runs that are there."""
+    curves, losses = {}, {}
+    for folder, name in NAMES.items():
+        path = job.runs / job.study / folder
+        if not (path / "config.json").is_file():
+            continue
+        rows = Run.open(path).metrics()
+        told = [[row[key] for row in rows] for key in ("step", "mean_steps", "success")]
+        curves[name] = Curve(*told)
+        losses[name] = {
+            key: [row[f"{key}_loss"] for row in rows]
+            for key in ("policy", "value", "guidance")
+            if any(row[f"{key}_loss"] for row in rows)
+        }
+    learning_curves(_file(job, "figure3"), curves, losses)
+
+
+def figure4(job: Job) -> None:
+    """4,000 pictures at 37 lx by their features' principal components; three detectors."""
+    config, count = job.config, 4000
+    rig = _camera(config, illuminance_lx=(FIGURE4_LX, FIGURE4_LX), start_exposure_us=None)
+    draws, every = np.random.default_rng(config.seed), np.arange(rig.num_cells)
+    extract, finders = encoder("small"), {name: detector(name) for name in DETECTORS}
+    features: list[NDArray[Any]] = []
+    found: dict[str, list[bool]] = {name: [] for name in DETECTORS}
+    while len(features) * rig.num_cells < count:
+        rig.reset(every, None, draws)
+        near = rig.best_lens() + draws.normal(0, 0.5, rig.num_cells)
+        somewhere = draws.random(rig.num_cells) < 0.25
+        rig.focus.move_to(np.where(somewhere, rig.focus.position, near), every)
+        frames = rig.camera.grab(every)
+        features.append(extract(frames))
+        for name, find in finders.items():
+            found[name] += [one is not None for one in find(frames)]
+    seen = np.concatenate(features)
+    middle = seen.mean(0)
+    axes = np.linalg.svd(seen - middle, full_matrices=False)[2][:3]
+    ended = _ends(config, extract)
+    shares = {name: np.array(values) for name, values in found.items()}
+    components_figure(
+        _file(job, "figure4"), (seen - middle) @ axes.T, shares, (ended - middle) @ axes.T
+    )
+
+
+def figure5(job: Job) -> None:
+    """Histograms of the pictures that the agents and brute-force automatic exposure end with."""
+    config, policy = job.config, load_policy(BOTH)
+    assert isinstance(policy, HierarchicalPolicy)  # as it ships
+    automatic = HierarchicalPolicy(policy.spec, AutoExposure(policy.spec), policy.low)
+    stacks: list[dict[str, Any]] = []
+    for chosen in (policy, automatic):
+        stacks.append({})
+        for light in (13.0, 103.0, 300.0):
+            frames = _last_pictures(config, chosen, illuminance_lx=(light, light))
+            counted = histogram(frames)
+            stacks[-1][f"{light:.0f} lx"] = counted / counted.sum(1, keepdims=True)
+    histograms_figure(_file(job, "figure5"), *stacks)
+
+
+def figure6(job: Job) -> None:
+    """First and last pictures at several lights."""
+    shots = {}
+    for number, light in enumerate(LIGHTS_LX):
+        for dark in (True, False):
+            start = 1.5e3 if dark else 1e6
+            env, policy = _both(job.config, light, 1, number, start_exposure_us=start)
+            rollout = Rollout(policy, env, np.random.default_rng(number))
+            rollout.reset(number)
+            before, first = env.instrument.camera.grab(np.array([0]))[0], rollout.info
+            while not rollout.finished:
+                rollout.step()
+            after, last = env.instrument.camera.grab(np.array([0]))[0], rollout.info
+            top, left, height, width = (int(value) for value in last["box"][0])
+            shots[f"{light:.0f} lx, {'short' if dark else 'long'}"] = Shot(
+                before, after, (top, left, height, width), _set(first), _set(last)
+            )
+    shots_figure(_file(job, "figure6"), shots)
+
+
+def figure7(job: Job) -> None:
+    """Where exposure and lens end, over illuminance and aperture."""
+    exposures, lenses = {}, {}
+    for aperture in APERTURES:
+        name = f"f/{aperture:g}"
+        lens = replace(job.config.camera.lens, f_number=aperture)
+        light: list[float] = []
+        ends: list[tuple[float, float]] = []
+        for lux in np.arange(13, 301, 10.0):
+            env, policy = _both(job.config, float(lux), 16, 0, lens=lens)
+            info = _played(policy, env)
+            away = info["position"] - info["best_lens"]
+            light.append(float(lux))
+            ends.append((float(np.median(info["exposure_us"])) / 1e3, float(np.median(away))))
+        exposure, left = np.array(ends).T
+        exposures[name], lenses[name] = (np.array(light), exposure), (np.array(light), left)
+    trajectories_figure(_file(job, "figure7"), exposures, lenses)
+
+
+def gradcam(job: Job) -> None:
+    """What decides the agents' actions (Grad-CAM, which the paper leaves for later)."""
+    policy = load_policy(BOTH)
+    assert isinstance(policy, HierarchicalPolicy)  # as it ships
+    rows: dict[str, list[tuple[str, Any, Any]]] = {"exposure agent": [], "focus agent": []}
+    for number, light in enumerate((13.0, 100.0, 300.0)):
+        env, _ = _both(job.config, light, 1, number)
+        rollout = Rollout(policy, env, np.random.default_rng(number))
+        rollout.reset(number)
+        observation = env.current()[0]
+        while not rollout.finished:
+            focusing = bool(rollout.info["focusing"][0])
+            agent, key = (policy.low, "focus") if focusing else (policy.high, "exposure")
+            picture = env.instrument.camera.grab(np.array([0]))[0]
+            weight = attention(agent, observation, picture)
+            step = f"{light:.0f} lx, look {int(rollout.info['exposures'][0])}"
+            if len(rows[f"{key} agent"]) < 6:
+                rows[f"{key} agent"].append((step, picture, weight))
+            observation = rollout.step().next_observation
+    attention_figure(_file(job, "gradcam"), rows)
+
+
+def beyond(job: Job) -> None:
+    """Both agents in glare, rain, dust, flicker, and before an object that moves."""
+    config, clock = job.config, Clock()
+    policy = load_policy(BOTH)
+    assert isinstance(policy, HierarchicalPolicy)  # as it ships
+    automatic = HierarchicalPolicy(policy.spec, AutoExposure(policy.spec), policy.low)
+    fewer = replace(config, episodes=min(config.episodes, 300))
+    success: dict[str, dict[str, float]] = {}
+    for name, chosen in (("both agents", policy), ("auto-exposure, focus agent", automatic)):
+        success[name] = {}
+        for kind, nuisances in WEATHER.items():
+            told = summarise(episodes_of(fewer, chosen, nuisances=nuisances))
+            success[name][kind] = told.success
+            key = "agents" if chosen is policy else "auto"
+            metric = f"beyond.{kind}.{key}.success"
+            row = job.row(
+                metric,
+                told.success,
+                "share of episodes",
+                "--only beyond",
+                seeds=[config.seed],
+                n=told.episodes,
+                seconds=round(clock.seconds, 1),
+            )
+            job.keep([row])
+    bars_figure(_file(job, "beyond"), success)
+
+
+FIGURES: dict[str, Callable[[Job], None]] = {
+    "figure3": figure3,
+    "figure4": figure4,
+    "figure5": figure5,
+    "figure6": figure6,
+    "figure7": figure7,
+    "gradcam": gradcam,
+    "beyond": beyond,
+}
+
+
+def _file(job: Job, name: str) -> Any:
+    return job.results.parent / f"{name}.png"
+
+
+def _camera(config: StudyConfig, **camera: Any) -> LiquidLensCamera:
+    scenes = scene_pool("test", config.scenes, config.seed, KINDS)
+    return LiquidLensCamera(replace(config.camera, **camera), scenes, 50, config.seed)
+
+
+def _both(
+    config: StudyConfig, light: float, cells: int, seed: int, **camera: Any
+) -> tuple[VisuomotorEnv, Policy]:
+    """The task of both agents in one light, before cards with markers, and its policy."""
+    policy = load_policy(BOTH)
+    scenes = scene_pool("test", 32, config.seed + seed, config.kinds)
+    settings = replace(config.camera, illuminance_lx=(light, light), **camera)
+    rig = LiquidLensCamera(settings, scenes, cells, seed)
+    task: Any = camera_control.build(policy.spec.config)
+    return VisuomotorEnv(rig, task), policy
+
+
+def _played(policy: Policy, env: VisuomotorEnv) -> dict[str, Any]:
+    rollout = Rollout(policy, env, np.random.default_rng(0))
+    rollout.reset(0)
+    while not rollout.finished:
+        rollout.step()
+    return rollout.info
+
+
+def _ends(config: StudyConfig, extract: Any) -> NDArray[np.float32]:
+    """Features of pictures that the agents end with."""
+    frames = _last_pictures(
+        config, load_policy(BOTH), illuminance_lx=(FIGURE4_LX, FIGURE4_LX), start_exposure_us=None
+    )
+    found: NDArray[np.float32] = extract(frames)
+    return found
+
+
+def _last_pictures(config: StudyConfig, policy: Policy, **camera: Any) -> NDArray[np.uint8]:
+    """(100, H, W) of the ends of episodes before markers."""
+    scenes = scene_pool("test", 100, config.seed)
+    rig = LiquidLensCamera(replace(config.camera, **camera), scenes, 100, config.seed)
+    task: Any = camera_control.build(policy.spec.config)
+    _played(policy, VisuomotorEnv(rig, task))
+    pictures: NDArray[np.uint8] = rig.camera.grab(np.arange(100))
+    return pictures
+
+
+def _set(info: dict[str, Any]) -> str:
+    """How the camera was set, in words."""
+    return f"{info['exposure_us'][0] / 1e3:.0f} ms, {info['position'][0]:.2f} V"
