@@ -8,7 +8,7 @@ import pytest
 from textures import texture
 
 import visuomotor as vm
-from visuomotor.camera_search import search_camera
+from visuomotor.camera_search import _Climb, search_camera
 from visuomotor.errors import InputError
 from visuomotor.instruments.recorded.exposure_grid import ExposureGrid
 
@@ -47,3 +47,37 @@ def test_the_sharpest_unsaturated_picture_is_found(
 def test_something_without_an_exposure_axis_is_refused() -> None:
     with pytest.raises(InputError, match="exposure axis and a lens, got FocalStackInstrument"):
         search_camera(vm.demo_stack().instrument(), vm.load_policy("focus"))
+
+
+def test_the_climb_takes_no_picture_twice(
+    grid: ExposureGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = grid.instrument(1, start=(grid.lens[2], grid.exposure_us[1]))
+    rig.reset(np.array([0]), None, np.random.default_rng(0))
+    taken: list[tuple[int, int]] = []
+    once = _Climb._taken
+
+    def counted(climb: _Climb) -> float:
+        taken.append((int(rig.focus.ids[0]), int(rig.exposure.ids[0])))
+        return once(climb)
+
+    monkeypatch.setattr(_Climb, "_taken", counted)
+    search_camera(rig, vm.load_policy("focus"))
+    assert len(taken) > 3
+    assert len(taken) == len(set(taken))
+
+
+def test_a_camera_that_fails_ends_the_search(
+    grid: ExposureGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = grid.instrument(1, start=(grid.lens[2], grid.exposure_us[1]))
+    rig.reset(np.array([0]), None, np.random.default_rng(0))
+
+    def broken(cells: object) -> None:
+        raise OSError("no picture")
+
+    monkeypatch.setattr(rig.camera, "grab", broken)
+    monkeypatch.setattr(rig.camera, "frame_ids", broken)
+    found = search_camera(rig, vm.load_policy("focus"))
+    assert found.focus.verdict == "error"
+    assert np.isnan(found.sharpness)

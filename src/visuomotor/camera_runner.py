@@ -12,7 +12,7 @@ from visuomotor.agents.base import Policy
 from visuomotor.configs import from_plain
 from visuomotor.env import VisuomotorEnv
 from visuomotor.errors import InputError, RigError
-from visuomotor.instruments.protocols import ExposureInstrument
+from visuomotor.instruments.protocols import Axis, ExposureInstrument
 from visuomotor.rollout import Rollout
 from visuomotor.tasks import camera_control
 from visuomotor.tasks.camera_judging import (
@@ -127,36 +127,25 @@ class _Run:
             except Exception as error:  # the rig refuses the way back: say so, keep the rest
                 failure, verdict = in_words(error), CameraVerdict.ERROR
         reason = EXPLANATIONS[verdict]
+        top, left, height, width = (int(value) for value in info["box"][cell])
         return CameraResult(
             verdict=verdict,
-            exposure_us=float(self._rig.exposure.position[cell]),
-            lens=float(self._rig.focus.position[cell]),
+            exposure_us=_where(self._rig.exposure, cell),
+            lens=_where(self._rig.focus, cell),
             unit=self._rig.focus.unit,
             steps=int(info["steps"][cell]),
             exposures=exposures,
             detected=bool(info["detected"][cell]),
-            box=tuple(int(value) for value in info["box"][cell]),  # type: ignore[arg-type]
+            box=(top, left, height, width),
             looks=tuple(looks),
             returned=returned,
             reason=f"{reason}: {failure}" if failure and verdict not in GOOD_ENDS else reason,
         )
 
     def _note(self, before: Any) -> None:
-        info = self._task.info()
+        info = self._rollout.info
         for cell in np.flatnonzero(info["exposures"] > before):
-            self._looks[cell].append(self._look(int(cell)))
-
-    def _look(self, cell: int) -> CameraLook:
-        info = self._task.info()
-        return CameraLook(
-            exposure_us=float(info["exposure_us"][cell]),
-            lens=float(info["position"][cell]),
-            level=int(info["level"][cell]),
-            dark=float(info["dark"][cell]),
-            saturated=float(info["saturated"][cell]),
-            detected=bool(info["detected"][cell]),
-            blur_px=float(info["blur_px"][cell]),
-        )
+            self._looks[cell].append(_look(info, int(cell)))
 
     def _try_the_ends(self, cell: int) -> int:
         """The longest exposure where all looks were dark, the shortest where all were white;
@@ -168,7 +157,7 @@ class _Run:
         if not (dark or white) or any(np.isclose(look.exposure_us, wanted) for look in looks):
             return 0
         self._task.visit(exposure_us=wanted, cell=cell)
-        looks.append(self._look(cell))
+        looks.append(_look(self._task.info(), cell))
         return 1
 
     def _return(self, cell: int) -> bool:
@@ -177,6 +166,27 @@ class _Run:
         self._rig.exposure.move_to(np.array([first.exposure_us]), at)
         self._rig.focus.move_to(np.array([first.lens]), at)
         return True
+
+
+def _look(info: dict[str, Any], cell: int) -> CameraLook:
+    """The newest look of a cell."""
+    return CameraLook(
+        exposure_us=float(info["exposure_us"][cell]),
+        lens=float(info["position"][cell]),
+        level=int(info["level"][cell]),
+        dark=float(info["dark"][cell]),
+        saturated=float(info["saturated"][cell]),
+        detected=bool(info["detected"][cell]),
+        blur_px=float(info["blur_px"][cell]),
+    )
+
+
+def _where(axis: Axis, cell: int) -> float:
+    """Where an axis stands; not a number where it does not answer, rather than a guess."""
+    try:
+        return float(axis.position[cell])
+    except Exception:
+        return float("nan")
 
 
 def _failed(unit: str, error: BaseException) -> CameraResult:

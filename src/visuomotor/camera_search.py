@@ -18,6 +18,7 @@ from visuomotor.errors import InputError
 from visuomotor.instruments.protocols import Axis, ExposureInstrument
 from visuomotor.runner import focus
 from visuomotor.tasks.focus_result import FocusResult
+from visuomotor.tasks.judging import Verdict
 from visuomotor.types import FloatArray, Frames
 from visuomotor.vision.exposure import saturated_share
 from visuomotor.vision.sharpness import smoothed
@@ -27,6 +28,7 @@ MOST_SATURATED = 0.01
 FACTOR = 1.5
 """From one exposure to the next, where an axis has no positions of its own."""
 TURNS = 4
+FAILED = (Verdict.ERROR, Verdict.ABORTED)
 SMOOTH_PX = 1.0
 """Before sharpness is measured, so that noise does not pass for it."""
 Sharper = Literal["contrast", "relative"]
@@ -53,7 +55,8 @@ def search_camera(
     """Set the exposure and the lens of an instrument of one cell, from where they are.
 
     policy: of focus, which must not depend on what it was trained on (the shipped ``focus``). It
-    ends at the sharpest picture seen that is not saturated; InputError for another instrument.
+    ends at the sharpest picture seen that is not saturated, or where focusing failed, as ``focus``
+    of the result says; InputError for another instrument.
     """
     if not isinstance(instrument, ExposureInstrument) or instrument.num_cells != 1:
         raise InputError(
@@ -65,13 +68,15 @@ def search_camera(
         at = float(instrument.focus.position[0])
         found = focus(_Held(instrument, at), policy, seed)
         climb.pictures += found.exposures
+        if found.verdict in FAILED:
+            break
         moved = climb.lens()
         if not climb.exposures() and not moved:
             break
     return CameraSearchResult(
         exposure=float(instrument.exposure.position[0]),
         lens=float(instrument.focus.position[0]),
-        sharpness=climb.here(),
+        sharpness=float("nan") if found.verdict in FAILED else climb.here(),
         exposures=climb.pictures,
         focus=found,
     )
@@ -85,6 +90,7 @@ class _Climb:
         self._relative = sharper == "relative"
         self._measure = smoothed("tenengrad", SMOOTH_PX)
         self._ladder = _ladder(instrument)
+        self._known: dict[tuple[float, float], float] = {}
         self.pictures = 0
 
     def exposures(self) -> bool:
@@ -118,7 +124,13 @@ class _Climb:
         return number != begun
 
     def here(self) -> float:
-        """Sharpness of a picture taken now; -1 of one that is saturated."""
+        """Sharpness of the picture here, which is taken once; -1 of one that is saturated."""
+        at = float(self._rig.focus.position[0]), float(self._rig.exposure.position[0])
+        if at not in self._known:
+            self._known[at] = self._taken()
+        return self._known[at]
+
+    def _taken(self) -> float:
         picture = self._rig.camera.grab(np.array([0]))
         self.pictures += 1
         if self._rig.roi is not None and picture.shape[1:3] != self._rig.roi[2:]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shown_camera import ShownCamera
 
-from visuomotor.agents.camera_searches import WANTED_LEVEL, AutoExposure
+from visuomotor.agents.camera_searches import AutoExposure
 from visuomotor.env import VisuomotorEnv
 from visuomotor.errors import InputError
 from visuomotor.instruments.simulated.liquid_lens_camera import LiquidLensCamera
@@ -19,6 +19,7 @@ from visuomotor.instruments.simulated.lit_camera import LiquidLensCameraConfig
 from visuomotor.instruments.simulated.lit_scenes import scene_pool
 from visuomotor.rollout import Rollout
 from visuomotor.tasks.camera_control import CameraControlConfig, CameraControlTask
+from visuomotor.vision.exposure import BEST_LEVEL
 
 CONFIG = CameraControlConfig(control="exposure", observation=("levels", "settings"))
 TASK = CameraControlTask(CONFIG, for_a_person=True)
@@ -51,7 +52,7 @@ STEP = 4500 ** (1 / 145)
 def test_exposure_is_multiplied_by_the_wanted_level_over_that_which_is(
     level: float, exposure_us: float
 ) -> None:
-    ratio = chosen(level, exposure_us) / (exposure_us * WANTED_LEVEL / level)
+    ratio = chosen(level, exposure_us) / (exposure_us * BEST_LEVEL / level)
     assert 1 / STEP**0.51 <= ratio <= STEP**0.51, "the nearest there is"
 
 

@@ -10,14 +10,12 @@ import numpy as np
 from visuomotor.agents.base import PolicySpec
 from visuomotor.types import Act, BoolArray, Observation
 
-WANTED_LEVEL = 100.0
-"""Grey level that the fullest of 256 is brought to: the middle of what anikina2021 calls good."""
 _BLIND_FACTOR = 16.0
 """By which the exposure changes where a picture is all black or all white."""
 
 
 class AutoExposure:
-    """Multiplies the exposure by the wanted level over the one that is there, as brute-force
+    """Multiplies the exposure by the best level over the one that is there, as brute-force
     automatic exposure does; by a fixed factor where the picture is black or white throughout."""
 
     def __init__(self, spec: PolicySpec) -> None:
@@ -34,7 +32,7 @@ class AutoExposure:
     def act(self, observation: Observation, state: None, generator: np.random.Generator) -> Act:
         level, saturated = observation["levels"][:, 0], observation["levels"][:, 2]
         now = self._low + (observation["settings"][:, 0] + 1) / 2 * (self._high - self._low)
-        change = -np.log(2) * level  # levels are log2 of P over the wanted one
+        change = -np.log(2) * level  # levels are log2 of P over the best one
         blind = np.log(_BLIND_FACTOR)
         change = np.where(saturated > 0.5, -blind, np.clip(change, -blind, blind))
         place = (now + change - self._low) / (self._high - self._low) * self._last

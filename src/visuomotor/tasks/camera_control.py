@@ -73,6 +73,7 @@ class CameraControlTask:
         self._reader = CameraReader(
             self.config,
             features="features" in self.config.observation,
+            details="detail" in self.config.observation,
             objects=self.config.control != "exposure",
             quality=not for_a_person,
         )

@@ -15,6 +15,7 @@ from visuomotor.models.encoders import encoder
 from visuomotor.types import ROI, BoolArray, FloatArray, Frames, IntArray
 from visuomotor.vision import exposure
 from visuomotor.vision.blur import edge_blur_px
+from visuomotor.vision.detail import SIZE as DETAIL
 from visuomotor.vision.detail import detail
 from visuomotor.vision.quality import Brisque, clipped
 
@@ -53,8 +54,11 @@ class Reads(Protocol):
 class CameraReader:
     """Reads pictures (M, H, W[, 3]) uint8."""
 
-    def __init__(self, config: Reads, features: bool, objects: bool, quality: bool) -> None:
-        """features, objects, quality: whether anybody asks for them."""
+    def __init__(
+        self, config: Reads, features: bool, details: bool, objects: bool, quality: bool
+    ) -> None:
+        """features, details, objects, quality: whether anybody asks for them."""
+        self._details = details
         self._encoder = encoder(config.encoder, config.encoder_weights) if features else None
         self._detector = detector(config.detector) if objects else None
         by_brisque = quality and config.quality == "brisque"
@@ -71,8 +75,8 @@ class CameraReader:
         level = exposure.fullest_level(frames)
         mean = frames.mean(axis=tuple(range(1, frames.ndim)))
         levels = [
-            np.log2(np.maximum(level, _DARKEST) / 100),
-            np.log2(np.maximum(mean, _DARKEST) / 100),
+            np.log2(np.maximum(level, _DARKEST) / exposure.BEST_LEVEL),
+            np.log2(np.maximum(mean, _DARKEST) / exposure.BEST_LEVEL),
             exposure.saturated_share(frames),
             exposure.dark_share(frames),
         ]
@@ -83,7 +87,7 @@ class CameraReader:
             histogram=shares,
             edges=edges / 255,
             levels=np.stack(levels, 1),
-            detail=detail(frames),
+            detail=detail(frames) if self._details else np.zeros((count, DETAIL), np.float32),
             features=np.zeros((count, 0), np.float32)
             if self._encoder is None
             else self._encoder(frames),

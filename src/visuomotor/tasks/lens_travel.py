@@ -28,10 +28,13 @@ from visuomotor.models.encoders import encoder
 from visuomotor.tasks.base import PolicySpec
 from visuomotor.types import BoolArray, Command, FloatArray, IntArray, Observation
 from visuomotor.vision.phase import LARGEST_SHIFT_PX, phase_shift_px
+from visuomotor.vision.sharpness import smoothed
 
 NAME = "lens_travel"
 VERSION = 1
 LARGEST_TRAVEL_V = 16.0
+SMOOTH_PX = 1.0
+"""Before Tenengrad, so that noise is not taken for sharpness."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class TravelCells:
     travelled: FloatArray  # (B,) by the last step
     seen: NDArray[np.float32]  # (B, n) phase shift or features of the newest look
     blur_px: FloatArray  # (B,) true
-    sharpness: FloatArray  # (B,) 1 in focus, 0 where all is blurred
+    sharpness: FloatArray  # (B,) Tenengrad over its maximum, which ``tenengrad`` alone reads
+    maximum: FloatArray  # (B,) F_max
     reward: FloatArray  # (B,)
     steps: IntArray  # (B,)
     exposures: IntArray  # (B,)
@@ -92,6 +96,7 @@ class LensTravelTask:
     def __init__(self, config: LensTravelConfig | None = None) -> None:
         self.config = config if config is not None else LensTravelConfig()
         self._moves = np.array(self.config.travels_v)
+        self._measure = smoothed("tenengrad", SMOOTH_PX)
         by_phase = self.config.method == "phase"
         self._encoder = None if by_phase else encoder(self.config.encoder)
         self._size = 1 if self._encoder is None else self._encoder.size
@@ -141,6 +146,11 @@ class LensTravelTask:
             getattr(s, name)[cells] = 0
         self._rig.reset(cells, start, generator)
         s.lens[cells] = self._rig.focus.position[cells]
+        if self._encoder is not None and len(cells):
+            # A sweep over every lens position would end here; the study counts its pictures.
+            self._rig.focus.move_to(self._rig.best_lens()[cells], cells)
+            s.maximum[cells] = self._measure(self._rig.camera.grab(cells))
+            self._rig.focus.move_to(s.lens[cells], cells)
         self._look(cells)
 
     def decode(self, action: NDArray[Any]) -> Command:
@@ -204,10 +214,11 @@ class LensTravelTask:
             shift = phase_shift_px(self._rig.camera.halves(cells))
             s.seen[cells] = (shift / LARGEST_SHIFT_PX)[:, None]
         else:
-            s.seen[cells] = self._encoder(self._rig.camera.grab(cells))
+            frames = self._rig.camera.grab(cells)
+            s.seen[cells] = self._encoder(frames)
+            most = s.maximum[cells]
+            s.sharpness[cells] = self._measure(frames) / np.where(most > 0, most, 1.0)
         s.blur_px[cells] = np.abs(self._rig.defocus_px()[cells])
-        # Tenengrad over its maximum, for a disc that is wide beside a pixel: it falls as 1 / d.
-        s.sharpness[cells] = 1 / (1 + s.blur_px[cells])
 
     def _rewards(self, cells: IntArray) -> FloatArray:
         """(M,) minus the true distance to focus [11]; or 10 (F / F_max - 1), and 100 at either end
@@ -221,4 +232,4 @@ class LensTravelTask:
         return np.asarray(10 * (s.sharpness[cells] - 1) + end, np.float64)
 
 
-_NUMBERS = ("lens", "travelled", "blur_px", "sharpness", "reward", "travel")
+_NUMBERS = ("lens", "travelled", "blur_px", "sharpness", "maximum", "reward", "travel")

@@ -20,6 +20,8 @@ from visuomotor.types import BoolArray, ByteArray, FloatArray, Frame, Frames, In
 LEVELS = 256
 USABLE = (50, 150)
 """Where the fullest level of a well exposed picture lies, both ends included."""
+BEST_LEVEL = 100
+"""Of P: the middle of what is usable."""
 VISIBLE = (25, 175)
 """Where that of a picture lies that still shows something."""
 COARSE_BINS = 10

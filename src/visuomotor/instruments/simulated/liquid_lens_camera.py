@@ -25,11 +25,10 @@ from visuomotor.instruments.simulated.lit_scenes import REFERENCE_CM, LitScene, 
 from visuomotor.instruments.simulated.microscope import DriveConfig
 from visuomotor.instruments.simulated.simulated_instrument import SimulatedAxis
 from visuomotor.types import FloatArray, FocusCurve, Frames, IntArray
+from visuomotor.vision.exposure import BEST_LEVEL
 
 EXPOSURES_US = np.geomspace(1e3, 4.5e6, 146).round()
 """(146,) exposures to choose from, each 6 % longer than the one before."""
-GOOD_LEVEL = 100
-"""Fullest grey level of a picture that is exposed best."""
 WIDE_TRIED, FINE_TRIED = 1.04, 9
 """From one exposure to the next, where the best is looked for; and how many are tried near it."""
 ABOUT_RIGHT = (0.67, 1.42)
@@ -225,9 +224,9 @@ class LiquidLensCamera:
         low, high = self.exposure.limits
         wide = np.geomspace(low, high, 2 + int(np.log(high / low) / np.log(WIDE_TRIED)))
         near = np.geomspace(1 / WIDE_TRIED, WIDE_TRIED, FINE_TRIED)
-        first = wide[np.abs(self._fullest(cell, wide, focused) - GOOD_LEVEL).argmin()]
+        first = wide[np.abs(self._fullest(cell, wide, focused) - BEST_LEVEL).argmin()]
         tried = (first * near).clip(low, high)
-        away = np.abs(self._fullest(cell, tried, focused) - GOOD_LEVEL)
+        away = np.abs(self._fullest(cell, tried, focused) - BEST_LEVEL)
         nearest = np.flatnonzero(away == away.min())
         return float(tried[nearest[len(nearest) // 2]])
 
