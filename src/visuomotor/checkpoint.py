@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from visuomotor.agents.base import Policy, PolicySpec
+from visuomotor.agents.building import built
 from visuomotor.discovery import names_in
 from visuomotor.errors import InputError, nearest
 from visuomotor.files import load_state, save_state
@@ -55,9 +56,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _rebuild(path: Path, state: Mapping[str, Any]) -> Checkpoint:
-    known = names_in("visuomotor.agents", "load_policy")
-    if state["agent"] not in known:
-        raise InputError(f"{path}: agent: got {state['agent']!r}; {nearest(state['agent'], known)}")
     saved = state["spec"]
     tasks = names_in("visuomotor.tasks", "build")
     if saved["task"] not in tasks:
@@ -71,6 +69,5 @@ def _rebuild(path: Path, state: Mapping[str, Any]) -> Checkpoint:
         )
     spec = PolicySpec(saved["task"], saved["version"], tuple(saved["observation"]), saved["config"])
     task.build(spec.config)  # refuses what this version does not know
-    module = importlib.import_module(f"visuomotor.agents.{state['agent']}")
-    policy: Policy = module.load_policy(spec, state["config"], state["weights"], str(path))
+    policy = built(state["agent"], spec, state["config"], state["weights"], str(path))
     return Checkpoint(policy, state["agent"], state["provenance"])

@@ -15,17 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from visuomotor.agents import ppo
 from visuomotor.agents.base import Policy, PolicySpec
-from visuomotor.agents.untried import UntriedConfig, UntriedPolicy
+from visuomotor.agents.building import built
 from visuomotor.errors import InputError
 from visuomotor.types import Act, BoolArray, Observation
 
 NAME = "hierarchical"
 _SHARED = ("history", "exposures", "exposure_range_us", "lens_range", "encoder", "encoder_weights")
 """What both parts must have been trained with: as one task they see and set the camera alike."""
-HIGH, LOW = "high.", "low."
-"""What the names of the weights begin with."""
 
 
 class Memory(NamedTuple):
@@ -76,8 +73,18 @@ class HierarchicalPolicy:
         return Act(action, Memory(high.state, self.low.begin(low.state, exposing)), {})
 
 
-def joined(high: ppo.PpoPolicy, low: ppo.PpoPolicy | UntriedPolicy) -> HierarchicalPolicy:
-    """Two learned policies as one, for the task that has both of their parts in a row."""
+class Part(NamedTuple):
+    """One of the two policies as a checkpoint holds it."""
+
+    agent: str
+    """The module of ``visuomotor.agents`` that can build it again."""
+    config: Mapping[str, Any]
+    """That agent's own."""
+    weights: Mapping[str, Tensor]
+
+
+def joined(high: Policy, low: Policy) -> HierarchicalPolicy:
+    """Two policies as one, for the task that has both of their parts in a row."""
     config = {**low.spec.config, "control": "both"}
     keys = dict.fromkeys([*high.spec.observation, *low.spec.observation, "focusing"])
     config["observation"] = list(keys)
@@ -85,46 +92,40 @@ def joined(high: ppo.PpoPolicy, low: ppo.PpoPolicy | UntriedPolicy) -> Hierarchi
     return HierarchicalPolicy(spec, high, low)
 
 
-def weights_of(policy: HierarchicalPolicy) -> dict[str, Tensor]:
-    """Of both, for a checkpoint. Their critics stay behind: only learning asks what a state is
-    worth."""
-    found: dict[str, Tensor] = {}
-    for prefix, part in ((HIGH, policy.high), (LOW, policy.low)):
-        learned = part.trained if isinstance(part, UntriedPolicy) else part
-        if not isinstance(learned, ppo.PpoPolicy):
-            raise InputError(f"{NAME}: expected two learned policies to save, got {type(part)}")
-        weights = learned.network.state_dict()
-        acting = {name: value for name, value in weights.items() if not name.startswith("critic.")}
-        found |= {f"{prefix}{name}": value for name, value in acting.items()}
-    return found
+def saved_form(
+    policy: HierarchicalPolicy, high: Part, low: Part
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and weights of a checkpoint of both, from those of its parts."""
+    config: dict[str, Any] = {}
+    weights: dict[str, Tensor] = {}
+    for name, one, part in (("high", policy.high, high), ("low", policy.low, low)):
+        observation = list(one.spec.observation)
+        config[name] = {"agent": part.agent, "observation": observation, "config": part.config}
+        weights |= {f"{name}.{key}": value for key, value in part.weights.items()}
+    return config, weights
 
 
 def load_policy(
     spec: PolicySpec, config: Mapping[str, Any], weights: Mapping[str, Tensor], where: str
 ) -> HierarchicalPolicy:
-    """The policy of a checkpoint. config: for ``high`` and ``low`` the observations each reads, the
-    settings of PPO, and ``reach`` where it does not try a lens value twice (``agents.untried``)."""
+    """The policy of a checkpoint. config: for ``high`` and ``low`` the agent, its config, and the
+    observations that it reads."""
     parts: list[Policy] = []
-    for name, prefix, control in (("high", HIGH, "exposure"), ("low", LOW, "focus")):
+    for name, control in (("high", "exposure"), ("low", "focus")):
         if name not in config:
             raise InputError(f"{where}: agent: expected a key {name!r}, found none")
         own = config[name]
+        observation = list(own["observation"])
         part = replace(
             spec,
-            observation=tuple(own["observation"]),
-            config={**spec.config, "control": control, "observation": list(own["observation"])},
+            observation=tuple(observation),
+            config={**spec.config, "control": control, "observation": observation},
         )
+        begin = f"{name}."
         kept = {
-            key.removeprefix(prefix): value
+            key.removeprefix(begin): value
             for key, value in weights.items()
-            if key.startswith(prefix)
+            if key.startswith(begin)
         }
-        settings = {
-            **own["ppo"],
-            "network": {**own["ppo"].get("network", {}), "critic": "shared"},
-        }
-        learned = ppo.load_policy(part, settings, kept, f"{where}: {name}")
-        parts.append(
-            UntriedPolicy(learned, UntriedConfig(int(own["reach"]))) if "reach" in own else learned
-        )
+        parts.append(built(own["agent"], part, own["config"], kept, f"{where}: {name}"))
     return HierarchicalPolicy(spec, *parts)

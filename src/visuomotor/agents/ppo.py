@@ -382,6 +382,16 @@ class Sampling:
         return self.greedy.decide(observation, pick)
 
 
+def without_critic(
+    config: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Settings of PPO and weights of a policy that only acts, about half as large: what a state is
+    worth is asked by learning alone, and what is left of it here is meaningless."""
+    network = {**config.get("network", {}), "critic": "shared"}
+    acting = {name: value for name, value in weights.items() if not name.startswith("critic.")}
+    return {**config, "network": network}, acting
+
+
 def load_policy(
     spec: PolicySpec, config: Mapping[str, Any], weights: Mapping[str, Tensor], where: str
 ) -> PpoPolicy:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from visuomotor.agents import hierarchical, untried
+from visuomotor.agents import hierarchical, ppo, untried
 from visuomotor.agents.ppo import PpoPolicy
 from visuomotor.agents.untried import UntriedPolicy
 from visuomotor.checkpoint import load_checkpoint, save_policy
@@ -16,9 +17,6 @@ from visuomotor.studies.job import Clock, Job
 from visuomotor.training.camera import PRESETS, train_camera
 from visuomotor.training.encoder import EncoderConfig, train_encoder
 from visuomotor.zoo import load_policy
-
-UNTRIED = "focus-untried"
-"""Folder of the focus policy as it ships."""
 
 
 def train_small_encoder(job: Job) -> None:
@@ -49,12 +47,18 @@ def train_focus(job: Job) -> None:
     _train(job, "focus")
     found = load_checkpoint(job.runs / job.study / "focus" / "policy.safetensors")
     assert isinstance(found.policy, PpoPolicy)  # written by ``_train``
-    config = {"ppo": _ppo(job.runs / job.study / "focus")}
-    run = Run.at(job.runs / job.study / UNTRIED, run_of(job, "focus").config())
-    weights, detects = found.policy.network.state_dict(), PRESETS["focus"].task.detector
+    run, detects = Run.at(_untried(job), run_of(job, "focus").config()), PRESETS["focus"].task
     # It learned with markers alone, which is quicker; whatever is found may be focused.
-    spec = replace(found.policy.spec, config={**found.policy.spec.config, "detector": detects})
-    save_policy(run.policy_file, spec, untried.NAME, config, weights, found.provenance)
+    config = {**found.policy.spec.config, "detector": detects.detector}
+    part = _acting(job, "focus", found.policy)
+    save_policy(
+        run.policy_file,
+        replace(found.policy.spec, config=config),
+        untried.NAME,
+        {"ppo": part.config},
+        part.weights,
+        found.provenance,
+    )
     job.say(f"the policy that ships: {run.policy_file}")
 
 
@@ -66,24 +70,19 @@ def train_paper_focus(job: Job) -> None:
 def join(job: Job) -> None:
     """Join the two trained agents into one checkpoint, ``dasha``."""
     folder = job.runs / job.study
-    high = load_policy(folder / "exposure")
-    low = load_policy(folder / UNTRIED)
+    high, low = load_policy(folder / "exposure"), load_policy(_untried(job))
     assert isinstance(high, PpoPolicy)  # as they are trained
     assert isinstance(low, UntriedPolicy)
-    policy = hierarchical.joined(high, low)
-    settings = {
-        "high": {"observation": list(high.spec.observation), "ppo": _ppo(folder / "exposure")},
-        "low": {
-            "observation": list(low.spec.observation),
-            "ppo": _ppo(folder / "focus"),
-            "reach": low.config.reach,
-        },
-    }
-    run = Run.at(folder / "both", {"joined": ["exposure", "focus"]})
-    weights = hierarchical.weights_of(policy)
-    save_policy(
-        run.policy_file, policy.spec, hierarchical.NAME, settings, weights, {**provenance()}
+    policy, focusing = hierarchical.joined(high, low), _acting(job, "focus", low.trained)
+    config, weights = hierarchical.saved_form(
+        policy,
+        _acting(job, "exposure", high),
+        focusing._replace(
+            agent=untried.NAME, config={"reach": low.config.reach, "ppo": focusing.config}
+        ),
     )
+    run = Run.at(folder / "both", {"joined": ["exposure", "focus"]})
+    save_policy(run.policy_file, policy.spec, hierarchical.NAME, config, weights, {**provenance()})
     job.say(f"both agents in one: {run.policy_file}")
 
 
@@ -130,7 +129,12 @@ def _train(job: Job, preset: str) -> None:
     )
 
 
-def _ppo(folder: Any) -> dict[str, Any]:
-    """The settings of PPO that a run was trained with."""
-    config: dict[str, Any] = Run.open(folder).config()["learning"]["agent"]
-    return config
+def _untried(job: Job) -> Path:
+    """Folder of the focus policy as it ships."""
+    return job.runs / job.study / "focus-untried"
+
+
+def _acting(job: Job, preset: str, policy: PpoPolicy) -> hierarchical.Part:
+    """What acting needs of a policy that was trained in this study."""
+    ppo_config = run_of(job, preset).config()["learning"]["agent"]
+    return hierarchical.Part(ppo.NAME, *ppo.without_critic(ppo_config, policy.network.state_dict()))
