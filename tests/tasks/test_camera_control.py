@@ -25,7 +25,7 @@ from visuomotor.instruments.simulated.lit_camera import LiquidLensCameraConfig
 from visuomotor.instruments.simulated.lit_scenes import scene_pool
 from visuomotor.models.encoders import encoder
 from visuomotor.tasks.camera_control import PRESETS, CameraControlConfig, CameraControlTask
-from visuomotor.tasks.camera_reader import crop
+from visuomotor.tasks.camera_reader import CameraReader, crop
 from visuomotor.tasks.camera_rewards import exposure_reward, focus_reward, quality_of_blur
 from visuomotor.vision.quality import Brisque, clipped
 
@@ -142,6 +142,27 @@ def test_without_strict_a_picture_of_nothing_is_no_end() -> None:
     assert reward.tolist() == [-1, -1]
     assert not terminated.any()
     assert not info["unusable"].any()
+
+
+@pytest.mark.parametrize("place", [(0, 0), (30, 60), (52, 10), (20, 20)])
+@pytest.mark.parametrize("size", [(12, 4), (1, 1), (8, 64)])
+def test_a_box_too_small_for_brisque_is_widened(
+    tmp_path: Path, place: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """A detector may take a few pixels for its object."""
+    model = toy_brisque(tmp_path)
+    reader = CameraReader(replace(FOCUS, quality="brisque", brisque_model=model), *4 * [True])
+    frame = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    top, left = np.minimum(place, 64 - np.array(size))
+    (found,) = reader.quality(frame[None], np.array([[top, left, *size]]))
+    height, width = np.maximum(size, 8)
+    around = [
+        clipped(Brisque.load(model).score(frame[None, y : y + height, x : x + width]))[0]
+        for y in range(max(top - 8, 0), min(top, 64 - height) + 1)
+        for x in range(max(left - 8, 0), min(left, 64 - width) + 1)
+        if y + height >= top + size[0] and x + width >= left + size[1]
+    ]
+    assert found in around, "of a part that has the box in it"
 
 
 def test_paper_takes_brisque_of_the_picture_and_of_the_box(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from visuomotor.vision import exposure
 from visuomotor.vision.blur import edge_blur_px
 from visuomotor.vision.detail import SIZE as DETAIL
 from visuomotor.vision.detail import detail
-from visuomotor.vision.quality import Brisque, clipped
+from visuomotor.vision.quality import MIN_SIDE_PX, Brisque, clipped
 
 _DARKEST = 0.25
 """Mean grey level below which less light says nothing more."""
@@ -96,12 +96,14 @@ class CameraReader:
         )
 
     def quality(self, frames: Frames, box: IntArray | None = None) -> FloatArray:
-        """(M,) BRISQUE, 0 to 100, of pictures or of boxes (M, 4) in them."""
+        """(M,) BRISQUE, 0 to 100, of pictures or of boxes (M, 4) in them; boxes too small for it
+        are widened."""
         if self._brisque is None:
             raise RuntimeError("quality is not read off pictures here")
         if box is None:
             return clipped(self._brisque.score(frames))
-        parts = [crop(frame, corners) for frame, corners in zip(frames, box, strict=True)]
+        wide = [_widened(corners, MIN_SIDE_PX, frames.shape[1:3]) for corners in box]
+        parts = [crop(frame, corners) for frame, corners in zip(frames, wide, strict=True)]
         return np.array([clipped(self._brisque.score(part[None]))[0] for part in parts])
 
     def blur_px(self, frames: Frames, box: IntArray) -> FloatArray:
@@ -116,6 +118,17 @@ def crop(frame: Frames, corners: IntArray) -> Frames:
     if height <= 0 or width <= 0:
         return frame
     return frame[top : top + height, left : left + width]
+
+
+def _widened(corners: IntArray, side_px: int, shape: tuple[int, ...]) -> IntArray:
+    """The box (4,), at least so many pixels high and wide where the picture is; empty stays so."""
+    start, size = np.array(corners[:2]), np.array(corners[2:])
+    if (size <= 0).any():
+        return corners
+    more = np.maximum(side_px - size, 0)
+    size = np.minimum(size + more, shape)
+    start = np.clip(start - more // 2, 0, np.array(shape) - size)
+    return np.concatenate([start, size])
 
 
 def _inside(picture: Frames) -> Frames:
