@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from visuomotor.figures import COLOURS, STYLE, save_figure
@@ -105,7 +106,7 @@ def histograms_figure(
                 ("auto-exposure", automatic[light], COLOURS[4]),
             ):
                 mean = 100 * shares.mean(0).reshape(64, 4).sum(1)
-                axes.fill_between(np.arange(64) * 4, mean, step="mid", color=colour, alpha=0.35)
+                axes.fill_between(np.arange(64) * 4, mean, color=colour, alpha=0.35)
                 axes.plot(np.arange(64) * 4, mean, color=colour, lw=1, label=name)
             axes.axvspan(50, 150, color="#000000", alpha=0.04, lw=0)
             axes.set_title(light, loc="left", fontsize=9)
@@ -157,6 +158,9 @@ def trajectories_figure(
         for row, (name, (light, values)) in enumerate(lenses.items()):
             right.plot(light, values, "o-", ms=2.5, lw=1, color=COLOURS[row], label=name)
         left.set_yscale("log")
+        left.yaxis.set_major_formatter("{x:g}")
+        left.yaxis.set_minor_formatter(NullFormatter())
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         left.set_ylabel("exposure at the end (ms)")
         right.set_ylabel("lens at the end, from focus (V)")
         right.axhline(0, color="#8a8f98", lw=0.8)
@@ -168,19 +172,25 @@ def trajectories_figure(
 
 def attention_figure(path: Path, rows: Mapping[str, Sequence[tuple[str, Any, Any]]]) -> None:
     """What an agent looks at: by name of the agent, (title, picture (H, W), weight (H, W) from 0
-    to 1) for each picture; the weight is laid over it."""
+    to 1) for each picture; the more weight, the more its colour covers."""
     columns = max(len(shown) for shown in rows.values())
+    over = mpl.colors.ListedColormap([COLOURS[0]])
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.9 * columns, 2.2 * len(rows)), dpi=110, layout="constrained")
+        figure = Figure(figsize=(1.9 * columns, 2.15 * len(rows)), dpi=110, layout="constrained")
         panels = figure.subplots(len(rows), columns, squeeze=False)
         for axes in panels.flat:
-            axes.set_axis_off()
+            axes.set_xticks([], [])
+            axes.set_yticks([], [])
+            for spine in axes.spines.values():
+                spine.set_visible(False)
         for line, (name, shown) in zip(panels, rows.items(), strict=True):
             for axes, (title, picture, weight) in zip(line, shown, strict=False):
-                axes.imshow(picture, cmap="gray", vmin=0, vmax=max(60, int(np.max(picture))))
-                axes.imshow(weight, cmap="inferno", alpha=0.45, vmin=0, vmax=1)
+                # Brightest at three quarters of white, so that a colour can be seen over it.
+                most = max(60, int(np.max(picture))) / 0.75
+                axes.imshow(picture, cmap="gray", vmin=0, vmax=most)
+                axes.imshow(np.ones_like(weight), cmap=over, alpha=0.75 * weight, vmin=0, vmax=1)
                 axes.set_title(title, fontsize=7)
-            line[0].set_title(f"{name}\n{shown[0][0]}", fontsize=7)
+            line[0].set_ylabel(name, fontsize=8)
         save_figure(figure, path)
 
 

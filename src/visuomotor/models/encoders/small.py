@@ -135,10 +135,16 @@ def views(gray: ByteArray) -> tuple[Tensor, Tensor]:
     if any(missing):
         edges = [(0, 0), *((less // 2, less - less // 2) for less in missing)]
         large = np.pad(gray, edges, "symmetric")
-    corners = [(top, left) for top in _starts(large.shape[1]) for left in _starts(large.shape[2])]
-    tiles = np.stack([large[:, y : y + SIDE_PX, x : x + SIDE_PX] for y, x in corners], 1)
+    height, width = large.shape[1:]
+    places = corners(height, width)
+    tiles = np.stack([large[:, y : y + SIDE_PX, x : x + SIDE_PX] for y, x in places], 1)
     whole = squeezed(gray, SIDE_PX, SIDE_PX)
     return torch.from_numpy(tiles).float(), torch.from_numpy(whole)
+
+
+def corners(height: int, width: int) -> list[tuple[int, int]]:
+    """Top and left of each tile of a picture that is at least as large as one."""
+    return [(top, left) for top in _starts(height) for left in _starts(width)]
 
 
 def _starts(side: int) -> list[int]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from visuomotor.agents.base import Policy
 from visuomotor.agents.camera_searches import AutoExposure
 from visuomotor.agents.hierarchical import HierarchicalPolicy
+from visuomotor.agents.untried import UntriedPolicy
 from visuomotor.camera_figures import (
     Curve,
     Shot,
@@ -41,6 +42,8 @@ from visuomotor.zoo import load_policy
 
 LIGHTS_LX = (13.0, 50.0, 100.0, 200.0, 300.0)
 FIGURE4_LX = 37.0
+FIGURE5_LX = (13.0, 103.0, 300.0)
+FIGURE7_LX = tuple(float(lux) for lux in range(13, 301, 10))
 DETECTORS = ("aruco", "markers", "haar")
 KINDS = ("aruco", "qr", "face")
 APERTURES = (1.4, 2.0, 2.8)
@@ -75,8 +78,8 @@ def figure3(job: Job) -> None:
 
 
 def figure4(job: Job) -> None:
-    """4,000 pictures at 37 lx by their features' principal components; three detectors."""
-    config, count = job.config, 4000
+    """Pictures at 37 lx by their features' principal components; three detectors."""
+    config, count = job.config, job.config.figure4_pictures
     rig = _camera(config, illuminance_lx=(FIGURE4_LX, FIGURE4_LX), start_exposure_us=None)
     draws, every = np.random.default_rng(config.seed), np.arange(rig.num_cells)
     extract, finders = encoder("small"), {name: detector(name) for name in DETECTORS}
@@ -109,7 +112,7 @@ def figure5(job: Job) -> None:
     stacks: list[dict[str, Any]] = []
     for chosen in (policy, automatic):
         stacks.append({})
-        for light in (13.0, 103.0, 300.0):
+        for light in FIGURE5_LX:
             frames = _last_pictures(config, chosen, illuminance_lx=(light, light))
             counted = histogram(frames)
             stacks[-1][f"{light:.0f} lx"] = counted / counted.sum(1, keepdims=True)
@@ -142,38 +145,40 @@ def figure7(job: Job) -> None:
     for aperture in APERTURES:
         name = f"f/{aperture:g}"
         lens = replace(job.config.camera.lens, f_number=aperture)
-        light: list[float] = []
         ends: list[tuple[float, float]] = []
-        for lux in np.arange(13, 301, 10.0):
-            env, policy = _both(job.config, float(lux), 16, 0, lens=lens)
+        for light in FIGURE7_LX:
+            env, policy = _both(job.config, light, 16, 0, lens=lens)
             info = _played(policy, env)
             away = info["position"] - info["best_lens"]
-            light.append(float(lux))
             ends.append((float(np.median(info["exposure_us"])) / 1e3, float(np.median(away))))
         exposure, left = np.array(ends).T
-        exposures[name], lenses[name] = (np.array(light), exposure), (np.array(light), left)
+        exposures[name] = np.array(FIGURE7_LX), exposure
+        lenses[name] = np.array(FIGURE7_LX), left
     trajectories_figure(_file(job, "figure7"), exposures, lenses)
 
 
 def gradcam(job: Job) -> None:
-    """What decides the agents' actions (Grad-CAM, which the paper leaves for later)."""
+    """What decides the agents' last actions (Grad-CAM, which the paper leaves for later)."""
     policy = load_policy(BOTH)
     assert isinstance(policy, HierarchicalPolicy)  # as it ships
     rows: dict[str, list[tuple[str, Any, Any]]] = {"exposure agent": [], "focus agent": []}
     for number, light in enumerate((13.0, 100.0, 300.0)):
-        env, _ = _both(job.config, light, 1, number)
-        rollout = Rollout(policy, env, np.random.default_rng(number))
-        rollout.reset(number)
-        observation = env.current()[0]
-        while not rollout.finished:
-            focusing = bool(rollout.info["focusing"][0])
-            agent, key = (policy.low, "focus") if focusing else (policy.high, "exposure")
-            picture = env.instrument.camera.grab(np.array([0]))[0]
-            weight = attention(agent, observation, picture)
-            step = f"{light:.0f} lx, look {int(rollout.info['exposures'][0])}"
-            if len(rows[f"{key} agent"]) < 6:
-                rows[f"{key} agent"].append((step, picture, weight))
-            observation = rollout.step().next_observation
+        for start in (1.5e3, 1e6):
+            env, _ = _both(job.config, light, 1, number, start_exposure_us=start)
+            rollout = Rollout(policy, env, np.random.default_rng(number))
+            rollout.reset(number)
+            observation = env.current()[0]
+            last: dict[str, tuple[str, Any, Any]] = {}
+            while not rollout.finished:
+                focusing = bool(rollout.info["focusing"][0])
+                name, agent = ("focus", policy.low) if focusing else ("exposure", policy.high)
+                learned = agent.trained if isinstance(agent, UntriedPolicy) else agent
+                picture = env.instrument.camera.grab(np.array([0]))[0]
+                weight = attention(learned, observation, picture)
+                last[f"{name} agent"] = f"{light:.0f} lx, {_set(rollout.info)}", picture, weight
+                observation = rollout.step().next_observation
+            for name, shown in last.items():
+                rows[name].append(shown)
     attention_figure(_file(job, "gradcam"), rows)
 
 
@@ -255,12 +260,13 @@ def _ends(config: StudyConfig, extract: Any) -> NDArray[np.float32]:
 
 
 def _last_pictures(config: StudyConfig, policy: Policy, **camera: Any) -> NDArray[np.uint8]:
-    """(100, H, W) of the ends of episodes before markers."""
-    scenes = scene_pool("test", 100, config.seed)
-    rig = LiquidLensCamera(replace(config.camera, **camera), scenes, 100, config.seed)
+    """(N, H, W) of the ends of up to 100 episodes before markers."""
+    cells = min(config.episodes, 100)
+    scenes = scene_pool("test", cells, config.seed)
+    rig = LiquidLensCamera(replace(config.camera, **camera), scenes, cells, config.seed)
     task: Any = camera_control.build(policy.spec.config)
     _played(policy, VisuomotorEnv(rig, task))
-    pictures: NDArray[np.uint8] = rig.camera.grab(np.arange(100))
+    pictures: NDArray[np.uint8] = rig.camera.grab(np.arange(cells))
     return pictures
 
 

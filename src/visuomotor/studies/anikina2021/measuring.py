@@ -57,12 +57,15 @@ class StudyConfig:
     """Of the first stage of a two-stage sweep."""
     grid_data: str = "../shared/data/cc0_camera_focus_x_exposure_10x5"
     """The recorded grid of focus and exposure; without it, that part is left out, with a word."""
+    figure4_pictures: int = 4000
+    """Of which figure 4 shows the features, as the paper's does."""
     grid_relabellings: int = 4
     """Of its axes, for each cell it is begun from."""
 
     def __post_init__(self) -> None:
         one = (1, 1_000_000)
         check_range(self, seed=(0, 2**31), episodes=one, cells=one, scenes=one)
+        check_range(self, figure4_pictures=(3, 1_000_000))
         check_range(self, sweep_step_v=(0.01, 10), coarse_step_v=(0.01, 23), grid_relabellings=one)
 
 
