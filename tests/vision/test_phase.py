@@ -19,6 +19,25 @@ def test_a_shift_by_whole_pixels_is_found(shift: int) -> None:
     assert phase_shift_px(halves[None])[0] == pytest.approx(shift, abs=0.3)
 
 
+@pytest.mark.parametrize("shown", [slice(None), slice(0, 30), slice(50, 60)])
+def test_it_is_the_best_of_all_correlations(shown: slice) -> None:
+    """As adding up the products for one shift after the other has it."""
+    draws, halves = np.random.default_rng(3), np.full((5, 2, 20, 90), 60.0)
+    halves[..., shown] = draws.uniform(0, 255, (5, 2, 20, 90))[..., shown]
+    halves[:, 1] += 0.5 * np.roll(halves[:, 0], 7, -1)
+    left, right = (np.diff(halves[:, half]) for half in (0, 1))
+    shifts = range(-30, 31)
+    scores = np.zeros((5, len(shifts)))
+    for column, shift in enumerate(shifts):
+        first, last = max(0, shift), min(89, 89 + shift)
+        one, other = left[..., first:last], right[..., first - shift : last - shift]
+        norm = np.sqrt((one**2).sum((1, 2)) * (other**2).sum((1, 2)))
+        scores[:, column] = np.divide((one * other).sum((1, 2)), norm, where=norm > 0, out=norm)
+    found = phase_shift_px(halves)
+    best = scores.argmax(1).clip(1, len(shifts) - 2) - 30
+    np.testing.assert_allclose(found, best, atol=0.5)
+
+
 def test_nothing_to_see_is_no_shift() -> None:
     assert phase_shift_px(np.full((2, 2, 20, 40), 9, np.uint8)).tolist() == [0, 0]
 

