@@ -35,6 +35,16 @@ class Shot(NamedTuple):
     after_text: str
 
 
+class Components(NamedTuple):
+    """Pictures of objects that one detector knows."""
+
+    pictures: FloatArray  # (N, 3) anywhere
+    detected: NDArray[np.bool_]  # (N,)
+    ends: FloatArray  # (K, 3) that the agents ended with
+    recovered: float
+    """Share of these that are detected."""
+
+
 def learning_curves(
     path: Path, curves: Mapping[str, Curve], losses: Mapping[str, Mapping[str, Sequence[float]]]
 ) -> None:
@@ -62,26 +72,36 @@ def learning_curves(
         save_figure(figure, path)
 
 
-def components_figure(
-    path: Path, places: FloatArray, found: Mapping[str, NDArray[np.bool_]], ends: FloatArray
-) -> None:
-    """Anikina2021, figure 4: pictures by the first three principal components of their features.
-
-    places (N, 3); found: by detector, (N,) whether it detected the object; ends (K, 3): where
-    pictures lie that the agents ended with.
-    """
+def components_figure(path: Path, panels: Mapping[str, Components]) -> None:
+    """Anikina2021, figure 4: pictures by the first three principal components of their features,
+    by detector."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.6 * len(found), 3.8), dpi=110, layout="constrained")
-        for column, (name, detected) in enumerate(found.items()):
-            axes: Any = figure.add_subplot(1, len(found), column + 1, projection="3d")
-            for value, colour, label in (
-                (False, "#c3c7cd", "not detected"),
-                (True, COLOURS[1], "detected"),
+        figure = Figure(figsize=(3.6 * len(panels), 3.8), dpi=110, layout="constrained")
+        for column, (name, shown) in enumerate(panels.items()):
+            axes: Any = figure.add_subplot(1, len(panels), column + 1, projection="3d")
+            axes.computed_zorder = False  # what is detected is drawn over what is not
+            lost, found = shown.pictures[~shown.detected], shown.pictures[shown.detected]
+            for order, (places, size, colour, label) in enumerate(
+                (
+                    (lost, 2, "#b9bec5", "not detected"),
+                    (found, 4, COLOURS[1], "detected"),
+                    (shown.ends, 7, COLOURS[0], "where the agents end"),
+                )
             ):
-                chosen = places[detected == value]
-                axes.scatter(*chosen.T, s=2, color=colour, label=label, depthshade=False)
-            axes.scatter(*ends.T, s=9, color=COLOURS[0], label="where the agents end")
-            axes.set_title(f"{name}: {100 * detected.mean():.0f} % detected", fontsize=9)
+                axes.scatter(
+                    *places.T,
+                    s=size,
+                    color=colour,
+                    label=label,
+                    zorder=order,
+                    linewidths=0,
+                    depthshade=False,
+                )
+            shares = 100 * shown.detected.mean(), 100 * shown.recovered
+            axes.set_title(
+                f"{name}: {shares[0]:.0f} % detected,\n{shares[1]:.0f} % where the agents end",
+                fontsize=9,
+            )
             axes.set_xlabel("component 1", fontsize=7, labelpad=-8)
             axes.set_ylabel("component 2", fontsize=7, labelpad=-8)
             axes.set_zlabel("component 3", fontsize=7, labelpad=-8)

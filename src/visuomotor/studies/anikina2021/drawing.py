@@ -14,6 +14,7 @@ from visuomotor.agents.camera_searches import AutoExposure
 from visuomotor.agents.hierarchical import HierarchicalPolicy
 from visuomotor.agents.untried import UntriedPolicy
 from visuomotor.camera_figures import (
+    Components,
     Curve,
     Shot,
     attention_figure,
@@ -44,8 +45,8 @@ LIGHTS_LX = (13.0, 50.0, 100.0, 200.0, 300.0)
 FIGURE4_LX = 37.0
 FIGURE5_LX = (13.0, 103.0, 300.0)
 FIGURE7_LX = tuple(float(lux) for lux in range(13, 301, 10))
-DETECTORS = ("aruco", "markers", "haar")
-KINDS = ("aruco", "qr", "face")
+DETECTORS = {"aruco": ("aruco",), "markers": ("aruco", "qr"), "haar": ("face",)}
+"""And the kinds of scenes whose objects they know."""
 APERTURES = (1.4, 2.0, 2.8)
 WEATHER = {
     "none": NuisanceConfig(),
@@ -79,28 +80,33 @@ def figure3(job: Job) -> None:
 
 def figure4(job: Job) -> None:
     """Pictures at 37 lx by their features' principal components; three detectors."""
-    config, count = job.config, job.config.figure4_pictures
-    rig = _camera(config, illuminance_lx=(FIGURE4_LX, FIGURE4_LX), start_exposure_us=None)
-    draws, every = np.random.default_rng(config.seed), np.arange(rig.num_cells)
-    extract, finders = encoder("small"), {name: detector(name) for name in DETECTORS}
-    features: list[NDArray[Any]] = []
-    found: dict[str, list[bool]] = {name: [] for name in DETECTORS}
-    while len(features) * rig.num_cells < count:
-        rig.reset(every, None, draws)
-        near = rig.best_lens() + draws.normal(0, 0.5, rig.num_cells)
-        somewhere = draws.random(rig.num_cells) < 0.25
-        rig.focus.move_to(np.where(somewhere, rig.focus.position, near), every)
-        frames = rig.camera.grab(every)
-        features.append(extract(frames))
-        for name, find in finders.items():
-            found[name] += [one is not None for one in find(frames)]
-    seen = np.concatenate(features)
-    middle = seen.mean(0)
-    axes = np.linalg.svd(seen - middle, full_matrices=False)[2][:3]
-    ended = _ends(config, extract)
-    shares = {name: np.array(values) for name, values in found.items()}
+    config, extract = job.config, encoder("small")
+    seen: dict[str, NDArray[np.float32]] = {}
+    ended: dict[str, NDArray[np.float32]] = {}
+    found: dict[str, NDArray[np.bool_]] = {}
+    recovered: dict[str, float] = {}
+    light = {"illuminance_lx": (FIGURE4_LX, FIGURE4_LX), "start_exposure_us": None}
+    for name, kinds in DETECTORS.items():
+        find, chosen = detector(name), replace(config, kinds=kinds)
+        frames = _anywhere(chosen, config.figure4_pictures // len(DETECTORS), light)
+        ends = _last_pictures(chosen, load_policy(BOTH), **light)
+        seen[name], ended[name] = extract(frames), extract(ends)
+        found[name] = np.array([one is not None for one in find(frames)])
+        recovered[name] = float(np.mean([one is not None for one in find(ends)]))
+    every = np.concatenate(list(seen.values()))
+    middle = every.mean(0)
+    axes = np.linalg.svd(every - middle, full_matrices=False)[2][:3].T
     components_figure(
-        _file(job, "figure4"), (seen - middle) @ axes.T, shares, (ended - middle) @ axes.T
+        _file(job, "figure4"),
+        {
+            name: Components(
+                (seen[name] - middle) @ axes,
+                found[name],
+                (ended[name] - middle) @ axes,
+                recovered[name],
+            )
+            for name in DETECTORS
+        },
     )
 
 
@@ -225,9 +231,19 @@ def _file(job: Job, name: str) -> Any:
     return job.results.parent / f"{name}.png"
 
 
-def _camera(config: StudyConfig, **camera: Any) -> LiquidLensCamera:
-    scenes = scene_pool("test", config.scenes, config.seed, KINDS)
-    return LiquidLensCamera(replace(config.camera, **camera), scenes, 50, config.seed)
+def _anywhere(config: StudyConfig, count: int, light: dict[str, Any]) -> NDArray[np.uint8]:
+    """(count, H, W) at any exposure, most of them within a volt of focus or so."""
+    scenes = scene_pool("test", config.scenes, config.seed, config.kinds)
+    rig = LiquidLensCamera(replace(config.camera, **light), scenes, 50, config.seed)
+    draws, every = np.random.default_rng(config.seed), np.arange(rig.num_cells)
+    pictures: list[NDArray[np.uint8]] = []
+    while len(pictures) * rig.num_cells < count:
+        rig.reset(every, None, draws)
+        near = rig.best_lens() + draws.normal(0, 0.5, rig.num_cells)
+        somewhere = draws.random(rig.num_cells) < 0.25
+        rig.focus.move_to(np.where(somewhere, rig.focus.position, near), every)
+        pictures.append(rig.camera.grab(every))
+    return np.concatenate(pictures)[:count]
 
 
 def _both(
@@ -250,19 +266,10 @@ def _played(policy: Policy, env: VisuomotorEnv) -> dict[str, Any]:
     return rollout.info
 
 
-def _ends(config: StudyConfig, extract: Any) -> NDArray[np.float32]:
-    """Features of pictures that the agents end with."""
-    frames = _last_pictures(
-        config, load_policy(BOTH), illuminance_lx=(FIGURE4_LX, FIGURE4_LX), start_exposure_us=None
-    )
-    found: NDArray[np.float32] = extract(frames)
-    return found
-
-
 def _last_pictures(config: StudyConfig, policy: Policy, **camera: Any) -> NDArray[np.uint8]:
-    """(N, H, W) of the ends of up to 100 episodes before markers."""
+    """(N, H, W) of the ends of up to 100 episodes."""
     cells = min(config.episodes, 100)
-    scenes = scene_pool("test", cells, config.seed)
+    scenes = scene_pool("test", cells, config.seed, config.kinds)
     rig = LiquidLensCamera(replace(config.camera, **camera), scenes, cells, config.seed)
     task: Any = camera_control.build(policy.spec.config)
     _played(policy, VisuomotorEnv(rig, task))
