@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -231,6 +232,24 @@ def test_generated_qr_codes_are_found_and_read(text) -> None:
         inner = ROI(top, left, bottom - top + 1, right - left + 1)
         assert overlap(found.box, inner) > 0.8
     assert detector("markers", qr=False)(frames) == [None]
+
+
+@given(
+    text=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20),
+    turned=st.integers(0, 3),
+    bright=st.integers(60, 255),
+)
+@settings(max_examples=20, deadline=None)
+def test_qr_codes_are_read_whatever_they_say_and_however_they_stand(text, turned, bright) -> None:
+    picture = np.rot90(with_qr(text), turned)
+    (found,) = made("markers")((picture // 255 * bright)[None].astype(np.uint8))
+    assert found.label == f"qr {text}"
+
+
+def test_a_picture_that_ended_the_process_does_not() -> None:
+    """OpenCV 4.14's reader of QR codes corrupts memory on it: a card, blurred, of the simulator."""
+    picture = cv2.imread(str(Path(__file__).with_name("blurred_card.png")), cv2.IMREAD_GRAYSCALE)
+    assert made("markers")(picture[None]) == [None]
 
 
 def test_of_several_markers_the_largest_counts() -> None:

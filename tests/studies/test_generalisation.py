@@ -530,3 +530,6 @@ def test_the_readme_says_what_was_measured() -> None:
     for name in measuring.StudyConfig().wide_searches:
         share, looks = (ours[f"unseen_wide.{name}.{key}"] for key in ("success", "exposures"))
         assert f"| {name} | {100 * share:.1f} % | {looks:.1f} |\n" in text
+    one, most = (100 * ours[f"views.{key}.success"] for key in ("fields.1", "fields.512"))
+    assert f"from {one:.0f} % with one view to {most:.0f} %" in text
+    assert ours["views.slides.8.success"] >= ours["views.fields.128.success"]

@@ -1,4 +1,4 @@
-"""Detector ``aruco``: markers alone, without QR codes or faces; some ten times as fast as all."""
+"""Detector ``aruco``: markers alone, without QR codes or faces."""
 
 from __future__ import annotations
 
