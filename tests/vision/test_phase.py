@@ -53,3 +53,14 @@ def test_both_sides_of_focus_shift_opposite_ways_and_farther_ones_more() -> None
         found.append(phase_shift_px(rig.camera.halves(one))[0])
     assert np.all(np.diff(found) > 0) or np.all(np.diff(found) < 0)
     assert np.sign(found[0]) == -np.sign(found[-1]) != 0
+
+
+def test_far_from_focus_no_shift_is_made_up() -> None:
+    """Noise fits noise somewhere, by a little: that is no shift."""
+    config = LiquidLensCameraConfig(start_exposure_us=None, start_well_exposed=True)
+    rig, every = LiquidLensCamera(config, scene_pool("test", 8), 8), np.arange(8)
+    rig.reset(every, None, np.random.default_rng(0))
+    rig.focus.move_to(rig.best_lens() + 20, every)
+    assert not phase_shift_px(rig.camera.halves(every)).any()
+    rig.focus.move_to(rig.best_lens() + 2, every)
+    assert (phase_shift_px(rig.camera.halves(every)) < -10).all()
