@@ -215,7 +215,7 @@ def attention_figure(path: Path, rows: Mapping[str, Sequence[tuple[str, Any, Any
 
 
 def bars_figure(path: Path, success: Mapping[str, Mapping[str, float]]) -> None:
-    """Success (share) by disturbance, and of whom."""
+    """Episodes (share) that end with the object detected, by disturbance, and whose."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 3), dpi=110, layout="constrained")
         axes = figure.subplots()
@@ -226,7 +226,7 @@ def bars_figure(path: Path, success: Mapping[str, Mapping[str, float]]) -> None:
             heights = [100 * shares[kind] for kind in kinds]
             axes.bar(at, heights, wide * 0.92, color=COLOURS[row], label=name)
         axes.set_xticks(np.arange(len(kinds)), kinds)
-        axes.set_ylabel("success (%)")
+        axes.set_ylabel("object detected at the end (%)")
         axes.set_ylim(0, 105)
         axes.legend(fontsize=7, ncols=len(success), loc="lower center", bbox_to_anchor=(0.5, 1.0))
         save_figure(figure, path)

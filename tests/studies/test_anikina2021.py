@@ -237,7 +237,9 @@ def test_pictures_are_drawn(tmp_path: Path, name: str, monkeypatch: pytest.Monke
     if name == "beyond":
         found = measured(job)
         assert found.keys() == {
-            f"beyond.{kind}.{who}.success" for kind in drawing.WEATHER for who in ("agents", "auto")
+            f"beyond.{kind}.{who}.detected"
+            for kind in drawing.WEATHER
+            for who in ("agents", "auto", "best_setting")
         }
 
 

@@ -96,12 +96,12 @@ def episodes_of(config: StudyConfig, policy: Policy | str, **camera: Any) -> lis
 
 
 def best_setting_shows(
-    config: StudyConfig, policy: Policy | str
+    config: StudyConfig, policy: Policy | str, **camera: Any
 ) -> tuple[list[bool], list[CameraEpisode]]:
-    """Episodes of a policy that starts anywhere, and whether the object of each is detected at the
-    best exposure and lens."""
+    """Episodes of a policy, and whether the object of each is detected at the best exposure and
+    lens. ``camera`` changes the camera's config."""
     chosen = load_policy(policy) if isinstance(policy, str) else policy
-    env = unseen_env(config, chosen)
+    env = unseen_env(config, chosen, **camera)
     rig, shown = env.instrument, list[bool]()
     find = detector(chosen.spec.config["detector"])
 
