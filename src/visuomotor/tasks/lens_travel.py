@@ -221,13 +221,12 @@ class LensTravelTask:
         s.blur_px[cells] = np.abs(self._rig.defocus_px()[cells])
 
     def _rewards(self, cells: IntArray) -> FloatArray:
-        """(M,) minus the true distance to focus [11]; or 10 (F / F_max - 1), and 100 at either end
-        (yu2018, equation 2) [12]."""
+        """(M,) minus the true distance to focus [11], in octaves of what counts as sharp: by itself
+        the distance of the range's ends drowns what is left near focus; or 10 (F / F_max - 1), and
+        100 at either end (yu2018, equation 2) [12]."""
         s = self._cells
         if self.config.method == "phase":
-            low, high = self._lens_range
-            away = self._rig.best_lens()[cells] - s.lens[cells]
-            return np.asarray(-np.abs(away) / (high - low) * 10, np.float64)
+            return -np.log2(1 + s.blur_px[cells] / self.config.sharp_px)
         end = np.where(s.succeeded[cells], 100.0, np.where(s.out_of_steps[cells], -100.0, 0.0))
         return np.asarray(10 * (s.sharpness[cells] - 1) + end, np.float64)
 
