@@ -16,7 +16,7 @@ import visuomotor as vm
 from visuomotor import results
 from visuomotor.agents.camera_searches import AutoExposure
 from visuomotor.agents.hierarchical import HierarchicalPolicy
-from visuomotor.agents.ppo import PpoConfig, PpoPolicy
+from visuomotor.agents.ppo import PpoConfig
 from visuomotor.agents.untried import UntriedPolicy
 from visuomotor.checkpoint import load_checkpoint
 from visuomotor.configs import from_plain, to_plain
@@ -186,9 +186,9 @@ def test_what_was_trained_is_joined_and_acts_as_its_parts(tmp_path: Path, quick:
     for part in ("train_exposure", "train_focus", "join"):
         study.PARTS[part](job)
     folder = job.runs / "anikina2021"
-    high, low = load_policy(folder / "exposure"), load_policy(folder / "focus-untried")
+    high, low = (load_policy(folder / f"{name}-untried") for name in ("exposure", "focus"))
     both = load_checkpoint(folder / "both" / "policy.safetensors")
-    assert isinstance(high, PpoPolicy)
+    assert isinstance(high, UntriedPolicy)
     assert isinstance(low, UntriedPolicy)
     assert isinstance(both.policy, HierarchicalPolicy)
     assert both.policy.spec.config["detector"] == low.spec.config["detector"] == "default"
@@ -255,7 +255,8 @@ def test_what_decides_is_where_the_picture_is_not_even() -> None:
     picture = env.instrument.camera.grab(np.array([0]))[0]
     network: Any = encoder("small")
     before = network(picture[None])
-    for agent in (policy.high, policy.low.trained):
+    assert isinstance(policy.high, UntriedPolicy)
+    for agent in (policy.high.trained, policy.low.trained):
         weight = looking.attention(agent, observation, picture)
         assert weight.shape == picture.shape
         assert (weight.min(), weight.max()) == (pytest.approx(0, abs=0.2), 1.0)
@@ -270,8 +271,18 @@ def test_what_decides_is_where_the_picture_is_not_even() -> None:
 def test_attention_is_of_agents_that_see_the_encoders_features() -> None:
     policy = load_policy("dasha")
     assert isinstance(policy, HierarchicalPolicy)
+    assert isinstance(policy.high, UntriedPolicy)
     picture = np.zeros((80, 80), np.uint8)
     with pytest.raises(vm.InputError, match=r"learned agent .* got AutoExposure"):
         looking.attention(AutoExposure(policy.spec), {}, picture)
     with pytest.raises(vm.InputError, match=r"64 pixels or more each way, got \(80, 20\)"):
-        looking.attention(policy.high, {}, picture[:, :20])
+        looking.attention(policy.high.trained, {}, picture[:, :20])
+
+
+# -- what is kept ----------------------------------------------------------------------------------
+
+
+def test_the_results_that_are_kept_are_whole() -> None:
+    for row in results.read(Path(study.__file__).with_name("results.json")):
+        assert row.commit
+        assert not row.commit.endswith("+"), f"{row.metric}: measured with files changed"

@@ -70,7 +70,8 @@ class HierarchicalPolicy:
         action = np.concatenate([high.action[:, None], low.action], 1)
         # What is not carried out was not tried; and at another exposure all may be tried again.
         exposing = observation["focusing"][:, 0] < 0.5
-        return Act(action, Memory(high.state, self.low.begin(low.state, exposing)), {})
+        kept = Memory(self.high.begin(high.state, ~exposing), self.low.begin(low.state, exposing))
+        return Act(action, kept, {})
 
 
 class Part(NamedTuple):

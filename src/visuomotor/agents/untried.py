@@ -1,9 +1,9 @@
-"""Chooses a lens value where focus most probably is, and not where it was found not to be.
+"""Chooses what most probably ends an episode well, and not what was found not to.
 
-A policy that PPO trained gives every lens value a probability, and greedily takes the single most
-probable one; where that was not sharp, it may well take it again. Here a value's worth is the
-probability of everything it would show sharp, a few hundredths to either side; and around values
-that were tried in this episode, and did not end it, there is none left.
+A policy that PPO trained gives every value a probability, and greedily takes the single most
+probable one; where that did not end the episode, it may well take it again, and again. Here a
+value's worth is the probability of everything that it would show good, its neighbours to either
+side; and around values that were tried in this episode, and did not end it, there is none left.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from visuomotor.types import Act, BoolArray, IntArray, Observation
 
 NAME = "untried"
 FINE = 100
-"""Values of the second component, hundredths."""
+"""Values of the second component, hundredths, where an action has two."""
 COARSE = 4
 """So many of the first component's values, the most probable ones, are looked into."""
 REMEMBERED = 32
@@ -37,7 +37,8 @@ class UntriedConfig:
     """How far a lens value reaches, and what the policy was trained with."""
 
     reach: int = 5
-    """Hundredths to either side of a value that are in focus with it."""
+    """Values to either side of one that are as good as it: hundredths, where an action has two
+    components. 0: each is for itself."""
     ppo: ppo.PpoConfig = field(default_factory=ppo.PpoConfig)
 
     def __post_init__(self) -> None:
@@ -45,21 +46,23 @@ class UntriedConfig:
 
 
 class UntriedPolicy:
-    """Remembers what it tried, in hundredths. ``trained`` has the two components of a lens value,
-    integer part and hundredths."""
+    """Remembers what it tried. ``trained`` chooses one of several values, or the two components of
+    one value, integer part and hundredths."""
 
     def __init__(self, trained: ppo.PpoPolicy, config: UntriedConfig) -> None:
-        choices = trained.network.choices.flatten().tolist()
-        if len(choices) != 2 or choices[1] != FINE:
+        choices = trained.network.choices
+        self._single = choices.ndim == 0
+        if not self._single and (len(choices) != 2 or int(choices[1]) != FINE):
             raise InputError(
-                f"{NAME}: expected a policy of integer parts and hundredths, got one of {choices}"
+                f"{NAME}: expected a policy of one choice, or of integer parts and hundredths, got "
+                f"one of {choices.tolist()}"
             )
         self.spec = trained.spec
         self.trained = trained
         self.config = config
 
     def begin(self, state: IntArray | None, fresh: BoolArray) -> IntArray:
-        """(B, REMEMBERED) hundredths, newest first; far below 0 where there is none."""
+        """(B, REMEMBERED) values, newest first; far below 0 where there is none."""
         nothing = -10 * (self.config.reach + 1)
         tried = np.full((len(fresh), REMEMBERED), nothing) if state is None else state.copy()
         tried[fresh] = nothing
@@ -67,7 +70,7 @@ class UntriedPolicy:
 
     def act(self, observation: Observation, state: IntArray, generator: np.random.Generator) -> Act:
         reach = self.config.reach
-        left = self.probabilities(observation)  # (B, C * FINE)
+        left = self.probabilities(observation)  # (B, N)
         place = np.arange(left.shape[1])
         for tried in state.T:
             left[np.abs(place - tried[:, None]) <= reach] = 0.0
@@ -75,14 +78,19 @@ class UntriedPolicy:
         worth = _within(left, reach) + 1e-6 * left
         chosen = worth.argmax(1)
         tried = np.concatenate([chosen[:, None], state[:, :-1]], 1)
-        return Act(np.stack([chosen // FINE, chosen % FINE], 1), tried, {})
+        action = chosen if self._single else np.stack([chosen // FINE, chosen % FINE], 1)
+        return Act(action, tried, {})
 
     @torch.inference_mode()
     def probabilities(self, observation: Observation) -> NDArray[np.float64]:
-        """(B, C * FINE) of each lens value, of those whose integer part is a probable one."""
+        """(B, N) of each value; of two components, C * FINE of those whose integer part is a
+        probable one."""
         network = self.trained.network
         hidden, _ = network(torch.from_numpy(self.trained.read(observation)))
         cells = len(hidden)
+        if self._single:
+            (logits,) = network.logits(hidden, torch.zeros(cells, 1, dtype=torch.long))
+            return logits.softmax(1).double().numpy()
         coarse = network.logits(hidden, torch.zeros(cells, 2, dtype=torch.long))[0].softmax(1)
         likely = coarse.topk(min(COARSE, coarse.shape[1]), 1)
         found = np.zeros((cells, coarse.shape[1], FINE))

@@ -18,6 +18,9 @@ from visuomotor.training.camera import PRESETS, train_camera
 from visuomotor.training.encoder import EncoderConfig, train_encoder
 from visuomotor.zoo import load_policy
 
+REACH = {"exposure": 0, "focus": 5}
+"""Of the agents that ship, by preset: values to either side of one that are as good as it."""
+
 
 def train_small_encoder(job: Job) -> None:
     """Train the encoder that ships as ``small``, without any labels."""
@@ -38,28 +41,15 @@ def train_small_encoder(job: Job) -> None:
 
 
 def train_exposure(job: Job) -> None:
-    """Train the policy that ships as ``dasha-exposure``."""
+    """Train the policy that ships as ``dasha-exposure``; it does not try an exposure twice."""
     _train(job, "exposure")
+    _untried(job, "exposure")
 
 
 def train_focus(job: Job) -> None:
-    """Train the policy that ships as ``dasha-focus``, which does not try a lens value twice."""
+    """Train the policy that ships as ``dasha-focus``; it does not try a lens value twice."""
     _train(job, "focus")
-    found = load_checkpoint(job.runs / job.study / "focus" / "policy.safetensors")
-    assert isinstance(found.policy, PpoPolicy)  # written by ``_train``
-    run, detects = Run.at(_untried(job), run_of(job, "focus").config()), PRESETS["focus"].task
-    # It learned with markers alone, which is quicker; whatever is found may be focused.
-    config = {**found.policy.spec.config, "detector": detects.detector}
-    part = _acting(job, "focus", found.policy)
-    save_policy(
-        run.policy_file,
-        replace(found.policy.spec, config=config),
-        untried.NAME,
-        {"ppo": part.config},
-        part.weights,
-        found.provenance,
-    )
-    job.say(f"the policy that ships: {run.policy_file}")
+    _untried(job, "focus")
 
 
 def train_paper_focus(job: Job) -> None:
@@ -69,20 +59,17 @@ def train_paper_focus(job: Job) -> None:
 
 def join(job: Job) -> None:
     """Join the two trained agents into one checkpoint, ``dasha``."""
-    folder = job.runs / job.study
-    high, low = load_policy(folder / "exposure"), load_policy(_untried(job))
-    assert isinstance(high, PpoPolicy)  # as they are trained
-    assert isinstance(low, UntriedPolicy)
-    policy, focusing = hierarchical.joined(high, low), _acting(job, "focus", low.trained)
-    config, weights = hierarchical.saved_form(
-        policy,
-        _acting(job, "exposure", high),
-        focusing._replace(
-            agent=untried.NAME, config={"reach": low.config.reach, "ppo": focusing.config}
-        ),
-    )
-    run = Run.at(folder / "both", {"joined": ["exposure", "focus"]})
-    save_policy(run.policy_file, policy.spec, hierarchical.NAME, config, weights, {**provenance()})
+    parts: list[hierarchical.Part] = []
+    policies: list[UntriedPolicy] = []
+    for preset in REACH:
+        policy = load_policy(_shipping(job, preset))
+        assert isinstance(policy, UntriedPolicy)  # as they are trained
+        policies.append(policy)
+        parts.append(_acting(job, preset, policy.trained))
+    both = hierarchical.joined(*policies)
+    config, weights = hierarchical.saved_form(both, *parts)
+    run = Run.at(job.runs / job.study / "both", {"joined": list(REACH)})
+    save_policy(run.policy_file, both.spec, hierarchical.NAME, config, weights, {**provenance()})
     job.say(f"both agents in one: {run.policy_file}")
 
 
@@ -129,12 +116,25 @@ def _train(job: Job, preset: str) -> None:
     )
 
 
-def _untried(job: Job) -> Path:
-    """Folder of the focus policy as it ships."""
-    return job.runs / job.study / "focus-untried"
+def _untried(job: Job, preset: str) -> None:
+    """Save a trained policy as it ships."""
+    found = load_checkpoint(run_of(job, preset).policy_file)
+    assert isinstance(found.policy, PpoPolicy)  # written by ``_train``
+    # It learned with markers alone, which is quicker; whatever is found may be focused.
+    config = {**found.policy.spec.config, "detector": PRESETS[preset].task.detector}
+    spec, part = replace(found.policy.spec, config=config), _acting(job, preset, found.policy)
+    run = Run.at(_shipping(job, preset), run_of(job, preset).config())
+    save_policy(run.policy_file, spec, part.agent, part.config, part.weights, found.provenance)
+    job.say(f"the policy that ships: {run.policy_file}")
+
+
+def _shipping(job: Job, preset: str) -> Path:
+    """Folder of a policy as it ships."""
+    return job.runs / job.study / f"{preset}-untried"
 
 
 def _acting(job: Job, preset: str, policy: PpoPolicy) -> hierarchical.Part:
     """What acting needs of a policy that was trained in this study."""
     ppo_config = run_of(job, preset).config()["learning"]["agent"]
-    return hierarchical.Part(ppo.NAME, *ppo.without_critic(ppo_config, policy.network.state_dict()))
+    config, weights = ppo.without_critic(ppo_config, policy.network.state_dict())
+    return hierarchical.Part(untried.NAME, {"reach": REACH[preset], "ppo": config}, weights)
