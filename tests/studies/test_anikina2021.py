@@ -175,8 +175,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         if name != "paper focus"  # needs the model of BRISQUE
     }
     monkeypatch.setattr(learning, "PRESETS", small)
-    compared = partial(comparing.ComparedConfig, learning=QUICK, scenes=4)
+    compared = partial(comparing.ComparedConfig, scenes=4)
     monkeypatch.setattr(comparing, "ComparedConfig", compared)
+    monkeypatch.setattr(comparing, "LEARNING", dict.fromkeys(comparing.LEARNING, QUICK))
     short = {name: replace(task, max_steps=4) for name, task in comparing.PRESETS.items()}
     monkeypatch.setattr(comparing, "PRESETS", short)
 

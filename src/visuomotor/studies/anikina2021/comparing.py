@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,20 +28,23 @@ from visuomotor.zoo import load_policy
 _WELL_EXPOSED = LiquidLensCameraConfig(start_exposure_us=None, start_well_exposed=True)
 
 
+def _ppo(gamma: float, reward_unit: float) -> OnPolicyConfig:
+    network = ActorCriticConfig(widths=(128, 128))
+    agent = PpoConfig(network=network, gamma=gamma, decay_updates=150, reward_unit=reward_unit)
+    return OnPolicyConfig(agent, updates=150)
+
+
+LEARNING = {"phase": _ppo(0.97, 5.0), "tenengrad": _ppo(0.99, 10.0)}
+"""The same PPO; each by the size of its rewards and how far ahead they lie."""
+
+
 @dataclass(frozen=True)
 class ComparedConfig:
     """One training run."""
 
     task: LensTravelConfig
+    learning: OnPolicyConfig
     camera: LiquidLensCameraConfig = _WELL_EXPOSED
-    learning: OnPolicyConfig = field(
-        default_factory=lambda: OnPolicyConfig(
-            PpoConfig(
-                network=ActorCriticConfig(widths=(128, 128)), decay_updates=150, reward_unit=10.0
-            ),
-            updates=150,
-        )
-    )
     scenes: int = 300
 
 
@@ -60,7 +63,7 @@ def compared_env(config: ComparedConfig, cells: int, tested: bool = False) -> Vi
 
 
 def _compare(job: Job, name: str) -> None:
-    config, clock = ComparedConfig(PRESETS[name]), Clock()
+    config, clock = ComparedConfig(PRESETS[name], LEARNING[name]), Clock()
     run = Run.at(job.runs / job.study / name, to_plain(config))
     tested = compared_env(config, 64, tested=True)
     fresh = tested.instrument.state_dict()
