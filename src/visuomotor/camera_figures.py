@@ -122,8 +122,8 @@ def histograms_figure(
         panels = np.atleast_1d(figure.subplots(1, len(ours), sharey=True))
         for axes, (light, stack) in zip(panels, ours.items(), strict=True):
             for name, shares, colour in (
-                ("agent", stack, COLOURS[2]),
-                ("auto-exposure", automatic[light], COLOURS[4]),
+                ("both agents", stack, COLOURS[2]),
+                ("auto-exposure, focus agent", automatic[light], COLOURS[4]),
             ):
                 mean = 100 * shares.mean(0).reshape(64, 4).sum(1)
                 axes.fill_between(np.arange(64) * 4, mean, color=colour, alpha=0.35)
@@ -214,19 +214,19 @@ def attention_figure(path: Path, rows: Mapping[str, Sequence[tuple[str, Any, Any
         save_figure(figure, path)
 
 
-def bars_figure(path: Path, success: Mapping[str, Mapping[str, float]]) -> None:
+def bars_figure(path: Path, detected: Mapping[str, Mapping[str, float]]) -> None:
     """Episodes (share) that end with the object detected, by disturbance, and whose."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 3), dpi=110, layout="constrained")
         axes = figure.subplots()
-        kinds = list(next(iter(success.values())))
-        wide = 0.8 / len(success)
-        for row, (name, shares) in enumerate(success.items()):
-            at = np.arange(len(kinds)) + (row - (len(success) - 1) / 2) * wide
+        kinds = list(next(iter(detected.values())))
+        wide = 0.8 / len(detected)
+        for row, (name, shares) in enumerate(detected.items()):
+            at = np.arange(len(kinds)) + (row - (len(detected) - 1) / 2) * wide
             heights = [100 * shares[kind] for kind in kinds]
             axes.bar(at, heights, wide * 0.92, color=COLOURS[row], label=name)
         axes.set_xticks(np.arange(len(kinds)), kinds)
         axes.set_ylabel("object detected at the end (%)")
         axes.set_ylim(0, 105)
-        axes.legend(fontsize=7, ncols=len(success), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        axes.legend(fontsize=7, ncols=len(detected), loc="lower center", bbox_to_anchor=(0.5, 1.0))
         save_figure(figure, path)

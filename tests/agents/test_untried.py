@@ -54,7 +54,20 @@ def test_of_one_choice_each_is_taken_once_the_most_probable_first() -> None:
         state = act.state
         taken.append(act.action)
     np.testing.assert_array_equal(np.array(taken).T, (-shares).argsort(1))
+    again = agent.act(seen(), state, DRAWS).action
+    np.testing.assert_array_equal(again, taken[0], "once all were tried, from the first again")
     np.testing.assert_array_equal(taken[0], agent.trained.act(seen(), None, DRAWS).action)
+
+
+def test_none_is_within_reach_of_another_even_where_nothing_is_probable() -> None:
+    agent = policy(reach=50)  # a few values, and all that is probable is gone
+    state, taken = agent.begin(None, FRESH), []
+    for _ in range(20):
+        act = agent.act(seen(), state, DRAWS)
+        state = act.state
+        taken.append(act.action[:, 0] * 100 + act.action[:, 1])
+    for cell in np.array(taken).T:
+        assert np.diff(np.sort(cell)).min() > 50
 
 
 def test_what_was_tried_is_forgotten_with_the_episode() -> None:

@@ -245,26 +245,28 @@ def test_pictures_are_drawn(tmp_path: Path, name: str, monkeypatch: pytest.Monke
 
 
 def test_what_decides_is_where_the_picture_is_not_even() -> None:
-    """A picture that is even outside one place: what tells for an action is near that place."""
+    """Of a picture that is even outside one place, that place tells for an action most."""
     policy = load_policy("dasha")
     assert isinstance(policy, HierarchicalPolicy)
+    assert isinstance(policy.high, UntriedPolicy)
     assert isinstance(policy.low, UntriedPolicy)
     env = measuring.unseen_env(replace(SMALL, cells=1), policy)
     rollout = Rollout(policy, env, np.random.default_rng(0))
     rollout.reset(0)
     observation = env.current()[0]
     picture = env.instrument.camera.grab(np.array([0]))[0]
+    flat = np.full_like(picture, 100)
+    flat[8:40, 8:40] = np.random.default_rng(0).integers(0, 255, (32, 32))
     network: Any = encoder("small")
     before = network(picture[None])
-    assert isinstance(policy.high, UntriedPolicy)
-    for agent in (policy.high.trained, policy.low.trained):
-        weight = looking.attention(agent, observation, picture)
+    for agent, count in ((policy.high.trained, 1), (policy.low.trained, 2)):
+        action = np.atleast_1d(agent.act(observation, None, np.random.default_rng(0)).action[0])
+        assert action.shape == (count,)
+        weight = looking.attention(agent, observation, picture, action)
         assert weight.shape == picture.shape
-        assert (weight.min(), weight.max()) == (pytest.approx(0, abs=0.2), 1.0)
-        flat = np.full_like(picture, 100)
-        flat[8:40, 8:40] = picture[8:40, 8:40]
-        near = looking.attention(agent, observation, flat)[:64, :64].sum()
-        assert near > 0
+        assert (weight.min() >= 0, weight.max()) == (True, 1.0)
+        weight = looking.attention(agent, observation, flat, action)
+        assert weight[:48, :48].mean() > 2 * weight.mean()
     np.testing.assert_array_equal(network(picture[None]), before)
     assert all(one.grad is None for one in network.network.parameters()), "nothing is left behind"
 
@@ -273,11 +275,19 @@ def test_attention_is_of_agents_that_see_the_encoders_features() -> None:
     policy = load_policy("dasha")
     assert isinstance(policy, HierarchicalPolicy)
     assert isinstance(policy.high, UntriedPolicy)
-    picture = np.zeros((80, 80), np.uint8)
-    with pytest.raises(vm.InputError, match=r"learned agent .* got AutoExposure"):
-        looking.attention(AutoExposure(policy.spec), {}, picture)
+    picture, action = np.zeros((80, 80), np.uint8), np.zeros(1, np.int64)
+    for other in (AutoExposure(policy.spec), load_policy("focus")):
+        with pytest.raises(vm.InputError, match=f"learned agent .* got {type(other).__name__}"):
+            looking.attention(other, {}, picture, action)
     with pytest.raises(vm.InputError, match=r"64 pixels or more each way, got \(80, 20\)"):
-        looking.attention(policy.high.trained, {}, picture[:, :20])
+        looking.attention(policy.high.trained, {}, picture[:, :20], action)
+
+
+def test_without_runs_there_are_no_curves(tmp_path: Path) -> None:
+    told: list[str] = []
+    drawing.figure3(replace(make_job(tmp_path), say=told.append))
+    assert "there are no runs in" in told[0]
+    assert not (tmp_path / "figure3.png").exists()
 
 
 # -- what is kept ----------------------------------------------------------------------------------

@@ -32,6 +32,17 @@ def test_tenengrad_is_measured_and_one_in_focus() -> None:
     assert (np.diff(found, axis=0) < 0).all()
 
 
+def test_phase_is_paid_by_the_octaves_that_are_left() -> None:
+    env = env_of("phase")
+    sharp_px, moves = env.task.config.sharp_px, env.task.config.travels_v
+    env.reset(seed=0, options={"start": env.instrument.best_lens() + np.array([0.25, 0.06, 4])})
+    reward = env.step(np.array([moves.index(-0.25), moves.index(-0.06), moves.index(-1.0)]))[1]
+    np.testing.assert_allclose(reward[:2], 0, atol=1e-6)
+    left = env.task.info()["blur_px"][2] / sharp_px
+    assert reward[2] == pytest.approx(-np.log2(1 + left))
+    assert reward[2] < -4
+
+
 def test_looking_for_the_maximum_leaves_the_lens_where_it_was() -> None:
     env = env_of("tenengrad")
     start = np.array([30.0, 45.0, 60.0])

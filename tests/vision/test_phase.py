@@ -38,6 +38,12 @@ def test_it_is_the_best_of_all_correlations(shown: slice) -> None:
     np.testing.assert_allclose(found, best, atol=0.5)
 
 
+@pytest.mark.parametrize("shape", [(20, 40), (64, 64), (120, 160)])
+def test_noise_alone_has_no_shift(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(0).normal(100, 5, (200, 2, *shape))
+    assert (phase_shift_px(noise.astype(np.uint8)) != 0).mean() <= 0.01
+
+
 def test_nothing_to_see_is_no_shift() -> None:
     assert phase_shift_px(np.full((2, 2, 20, 40), 9, np.uint8)).tolist() == [0, 0]
 

@@ -116,6 +116,9 @@ def load_policy(
         if name not in config:
             raise InputError(f"{where}: agent: expected a key {name!r}, found none")
         own = config[name]
+        for key in ("agent", "observation", "config"):
+            if key not in own:
+                raise InputError(f"{where}: {name}: expected a key {key!r}, found none")
         observation = list(own["observation"])
         part = replace(
             spec,

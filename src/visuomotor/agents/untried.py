@@ -27,14 +27,15 @@ NAME = "untried"
 FINE = 100
 """Values of the second component, hundredths, where an action has two."""
 COARSE = 4
-"""So many of the first component's values, the most probable ones, are looked into."""
+"""So many of the first component's values, the most probable ones, are looked into, where there
+are two."""
 REMEMBERED = 32
 """Values of an episode; more are forgotten, the first ones first."""
 
 
 @dataclass(frozen=True)
 class UntriedConfig:
-    """How far a lens value reaches, and what the policy was trained with."""
+    """How far a value reaches, and what the policy was trained with."""
 
     reach: int = 5
     """Values to either side of one that are as good as it: hundredths, where an action has two
@@ -71,11 +72,14 @@ class UntriedPolicy:
     def act(self, observation: Observation, state: IntArray, generator: np.random.Generator) -> Act:
         reach = self.config.reach
         left = self.probabilities(observation)  # (B, N)
-        place = np.arange(left.shape[1])
+        place, gone = np.arange(left.shape[1]), np.zeros(left.shape, np.bool_)
         for tried in state.T:
-            left[np.abs(place - tried[:, None]) <= reach] = 0.0
+            gone |= np.abs(place - tried[:, None]) <= reach
+        gone &= ~gone.all(1, keepdims=True)  # once all were tried, all may be tried again
+        left[gone] = 0.0
         # Of windows of the same mass the one whose middle is itself probable.
         worth = _within(left, reach) + 1e-6 * left
+        worth[gone] = -1.0
         chosen = worth.argmax(1)
         tried = np.concatenate([chosen[:, None], state[:, :-1]], 1)
         action = chosen if self._single else np.stack([chosen // FINE, chosen % FINE], 1)

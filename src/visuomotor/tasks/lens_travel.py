@@ -2,9 +2,10 @@
 
 ``phase`` is the agent of its reference [11] (Chan et al. 2019): it sees the phase shift between the
 two half-pupil pictures and its last lens travel, moves the lens, and is rewarded by the true
-distance to focus. ``tenengrad`` is that of its reference [12] (Yu et al. 2018): it sees the picture
-(here the encoder's features) and its last travel, and is rewarded by Tenengrad over its maximum,
-for which every lens position must have been seen before. Both end when the object is sharp.
+distance to focus, here in octaves. ``tenengrad`` is that of its reference [12] (Yu et al. 2018): it
+sees the picture (here the encoder's features) and its last travel, and is rewarded by Tenengrad
+over its maximum, for which every lens position must have been seen before. Both end when the object
+is sharp.
 """
 
 from __future__ import annotations

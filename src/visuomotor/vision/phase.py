@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -11,7 +13,9 @@ from visuomotor.types import FloatArray, Frames, IntArray
 LARGEST_SHIFT_PX = 40
 """Shifts beyond which none is looked for."""
 LEAST_CORRELATION = 0.1
-"""Of two pictures that show nothing but blur and noise the best of 81 shifts has 0.02 to 0.05."""
+NOISE = 5.0
+"""Over the square root of a picture's pixels: what the best of all shifts may have by noise alone;
+0.03 for 160 x 160, where LEAST_CORRELATION is the greater one."""
 LEAST_OVERLAP = 1e-3
 """Share of the pictures' squared gradients that must be where both are."""
 
@@ -30,7 +34,8 @@ def phase_shift_px(halves: Frames) -> FloatArray:
     bend = before - 2 * at + after
     fine = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, 1.0), 0.0)
     found: FloatArray = shifts[best] + fine.clip(-0.5, 0.5)
-    return np.where(score.max(1) > LEAST_CORRELATION, found, 0.0)
+    least = max(LEAST_CORRELATION, NOISE / math.sqrt(left[0].size))
+    return np.where(score.max(1) > least, found, 0.0)
 
 
 def _gradients(frames: Frames) -> NDArray[np.float32]:

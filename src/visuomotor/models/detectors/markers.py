@@ -64,6 +64,7 @@ class MarkerDetector:
         return [
             Detection(_around(_corners(code.position), picture), 1.0, f"qr {code.text}")
             for code in found
+            if code.text
         ]
 
 
@@ -90,7 +91,7 @@ def _corners(place: zxingcpp.Position) -> NDArray[np.float32]:
 
 
 def _around(outline: Any, picture: ByteArray) -> ROI:
-    """The upright box around corners (1, 4, 2), right and down."""
+    """The upright box around corners (..., 4, 2), right and down."""
     corners = outline.reshape(-1, 2)
     left, top = np.floor(corners.min(0))
     right, bottom = np.ceil(corners.max(0))

@@ -25,6 +25,7 @@ from visuomotor.camera_figures import (
     shots_figure,
     trajectories_figure,
 )
+from visuomotor.configs import to_plain
 from visuomotor.env import VisuomotorEnv
 from visuomotor.instruments.simulated.liquid_lens_camera import LiquidLensCamera
 from visuomotor.instruments.simulated.lit_scenes import scene_pool
@@ -50,7 +51,7 @@ FIGURE4_LX = 37.0
 FIGURE5_LX = (13.0, 103.0, 300.0)
 FIGURE7_LX = tuple(float(lux) for lux in range(13, 301, 10))
 DETECTORS = {"aruco": ("aruco",), "markers": ("aruco", "qr"), "haar": ("face",)}
-"""And the kinds of scenes whose objects they know."""
+"""Detectors, and the kinds of scenes whose objects they know."""
 APERTURES = (1.4, 2.0, 2.8)
 WEATHER = {
     "none": NuisanceConfig(),
@@ -80,6 +81,9 @@ def figure3(job: Job) -> None:
             for key in ("policy", "value", "guidance")
             if any(row[f"{key}_loss"] for row in rows)
         }
+    if not curves:
+        job.say(f"figure3: left out, as there are no runs in {job.runs / job.study}")
+        return
     learning_curves(_file(job, "figure3"), curves, losses)
 
 
@@ -132,11 +136,11 @@ def figure5(job: Job) -> None:
 
 def figure6(job: Job) -> None:
     """First and last pictures at several lights."""
-    shots = {}
+    shots, policy = {}, load_policy(BOTH)
     for number, light in enumerate(LIGHTS_LX):
         for dark in (True, False):
             start = 1.5e3 if dark else 1e6
-            env, policy = _both(job.config, light, 1, number, start_exposure_us=start)
+            env = _both(policy, job.config, light, 1, number, start_exposure_us=start)
             rollout = Rollout(policy, env, np.random.default_rng(number))
             rollout.reset(number)
             before, first = env.instrument.camera.grab(np.array([0]))[0], rollout.info
@@ -152,13 +156,13 @@ def figure6(job: Job) -> None:
 
 def figure7(job: Job) -> None:
     """Where exposure and lens end, over illuminance and aperture."""
-    exposures, lenses = {}, {}
+    exposures, lenses, policy = {}, {}, load_policy(BOTH)
     for aperture in APERTURES:
         name = f"f/{aperture:g}"
         lens = replace(job.config.camera.lens, f_number=aperture)
         ends: list[tuple[float, float]] = []
         for light in FIGURE7_LX:
-            env, policy = _both(job.config, light, 16, 0, lens=lens)
+            env = _both(policy, job.config, light, 16, 0, lens=lens)
             info = _played(policy, env)
             away = info["position"] - info["best_lens"]
             ends.append((float(np.median(info["exposure_us"])) / 1e3, float(np.median(away))))
@@ -175,19 +179,20 @@ def gradcam(job: Job) -> None:
     rows: dict[str, list[tuple[str, Any, Any]]] = {"exposure agent": [], "focus agent": []}
     for number, light in enumerate((13.0, 100.0, 300.0)):
         for start in (1.5e3, 1e6):
-            env, _ = _both(job.config, light, 1, number, start_exposure_us=start)
+            env = _both(policy, job.config, light, 1, number, start_exposure_us=start)
             rollout = Rollout(policy, env, np.random.default_rng(number))
             rollout.reset(number)
-            observation = env.current()[0]
             last: dict[str, tuple[str, Any, Any]] = {}
             while not rollout.finished:
-                focusing = bool(rollout.info["focusing"][0])
+                # Another picture than the one that was seen, and but for noise the same.
+                picture = env.instrument.camera.grab(np.array([0]))[0]
+                step = rollout.step()
+                focusing = bool(step.info["focusing"][0])
                 name, agent = ("focus", policy.low) if focusing else ("exposure", policy.high)
                 learned = agent.trained if isinstance(agent, UntriedPolicy) else agent
-                picture = env.instrument.camera.grab(np.array([0]))[0]
-                weight = attention(learned, observation, picture)
-                last[f"{name} agent"] = f"{light:.0f} lx, {_set(rollout.info)}", picture, weight
-                observation = rollout.step().next_observation
+                action = step.action[0, 1:] if focusing else step.action[0, :1]
+                weight = attention(learned, step.observation, picture, action)
+                last[f"{name} agent"] = f"{light:.0f} lx, {_set(step.info)}", picture, weight
             for name, shown in last.items():
                 rows[name].append(shown)
     attention_figure(_file(job, "gradcam"), rows)
@@ -196,13 +201,13 @@ def gradcam(job: Job) -> None:
 def beyond(job: Job) -> None:
     """Both agents in glare, rain, dust, flicker, and before an object that moves; beside them what
     the detector finds at the exposure and lens that are best without."""
-    config, clock = job.config, Clock()
-    policy = load_policy(BOTH)
+    config, policy = job.config, load_policy(BOTH)
     assert isinstance(policy, HierarchicalPolicy)  # as it ships
     automatic = HierarchicalPolicy(policy.spec, AutoExposure(policy.spec), policy.low)
     fewer = replace(config, episodes=min(config.episodes, 300))
     shares: dict[str, dict[str, float]] = {"agents": {}, "auto": {}, "best_setting": {}}
     for kind, nuisances in WEATHER.items():
+        clock = Clock()
         shown, rows = best_setting_shows(fewer, policy, nuisances=nuisances)
         others = episodes_of(fewer, automatic, nuisances=nuisances)
         found = {"agents": rows, "auto": others}
@@ -221,6 +226,7 @@ def beyond(job: Job) -> None:
                     "--only beyond",
                     seeds=[config.seed],
                     n=len(rows),
+                    config=to_plain(fewer) | {"camera.nuisances": to_plain(nuisances)},
                     seconds=round(clock.seconds, 1),
                 )
                 for name, share in told.items()
@@ -265,15 +271,14 @@ def _anywhere(config: StudyConfig, count: int, light: dict[str, Any]) -> NDArray
 
 
 def _both(
-    config: StudyConfig, light: float, cells: int, seed: int, **camera: Any
-) -> tuple[VisuomotorEnv, Policy]:
-    """The task of both agents in one light, before cards with markers, and its policy."""
-    policy = load_policy(BOTH)
+    policy: Policy, config: StudyConfig, light: float, cells: int, seed: int, **camera: Any
+) -> VisuomotorEnv:
+    """The task of both agents, in one light."""
     scenes = scene_pool("test", 32, config.seed + seed, config.kinds)
     settings = replace(config.camera, illuminance_lx=(light, light), **camera)
     rig = LiquidLensCamera(settings, scenes, cells, seed)
     task: Any = camera_control.build(policy.spec.config)
-    return VisuomotorEnv(rig, task), policy
+    return VisuomotorEnv(rig, task)
 
 
 def _played(policy: Policy, env: VisuomotorEnv) -> dict[str, Any]:

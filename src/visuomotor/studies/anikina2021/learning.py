@@ -91,7 +91,7 @@ def _train(job: Job, preset: str) -> None:
         train_camera(PRESETS[preset], run, report)
     last, config = run.metrics()[-1], run.config()
     standing = json.loads((run.path / "final.json").read_text(encoding="utf-8"))
-    name, part = preset.replace(" ", "_"), f"--only train_{preset.replace('paper ', 'paper_')}"
+    name, part = preset.replace(" ", "_"), f"--only train_{preset.replace(' ', '_')}"
     told = {
         "minutes": (last["seconds"] / 60, "min"),
         "success": (standing["best_success"], "share of episodes"),

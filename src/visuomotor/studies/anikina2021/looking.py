@@ -18,8 +18,10 @@ LAYER = 1
 """Of the encoder's convolutions: its maps are 8 x 8, the last one's only 4 x 4."""
 
 
-def attention(agent: Policy, observation: Observation, picture: Frame) -> NDArray[np.float32]:
-    """(H, W) from 0 to 1: where the picture made the agent's choice more probable.
+def attention(
+    agent: Policy, observation: Observation, picture: Frame, action: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(H, W) from 0 to 1: where the picture made this action (one cell's) more probable.
 
     The maps of the encoder's tiles, each in its place, and that of the whole picture are added.
     What else the features have of a picture (its grey levels, how it differs from itself a few
@@ -29,24 +31,27 @@ def attention(agent: Policy, observation: Observation, picture: Frame) -> NDArra
     pixels high and wide. InputError for smaller ones, and for agents that do not see the features
     of encoder ``small``.
     """
-    network = encoder(agent.spec.config["encoder"])
-    sees = "features" in agent.spec.observation
-    if not (isinstance(agent, PpoPolicy) and isinstance(network, SmallEncoder) and sees):
+    config = agent.spec.config
+    sees = "features" in agent.spec.observation and config["encoder"] == "small"
+    if not (isinstance(agent, PpoPolicy) and sees):
         raise InputError(
             f"attention: expected a learned agent that sees features of encoder small, got "
             f"{type(agent).__name__} that sees {', '.join(agent.spec.observation)}"
         )
-    if min(picture.shape) < SIDE_PX:
+    if picture.ndim != 2 or min(picture.shape) < SIDE_PX:
         raise InputError(
-            f"attention: expected {SIDE_PX} pixels or more each way, got {picture.shape}"
+            f"attention: expected a grey picture of {SIDE_PX} pixels or more each way, got "
+            f"{picture.shape}"
         )
+    network = encoder("small", config.get("encoder_weights"))
+    assert isinstance(network, SmallEncoder)
     kept: list[torch.Tensor] = []
     layer = network.network.convolutions[LAYER]
     hook = layer.register_forward_hook(lambda module, inputs, planes: kept.append(planes))
     try:
         with torch.enable_grad():
             features = network.network(*views(picture[None]))  # (1, F)
-            chosen = _log_probability(agent, observation, features)
+            chosen = _log_probability(agent, observation, features, action)
     finally:
         hook.remove()
     (planes,) = kept  # (T + 1, C, 8, 8); the network's ReLU is in place, so these are after it
@@ -70,9 +75,12 @@ def _placed(weight: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.f
 
 
 def _log_probability(
-    agent: PpoPolicy, observation: Observation, features: torch.Tensor
+    agent: PpoPolicy,
+    observation: Observation,
+    features: torch.Tensor,
+    action: NDArray[np.int64],
 ) -> torch.Tensor:
-    """() of what the agent chooses, its newest features taken from ``features`` (1, F)."""
+    """() of an action, the newest features taken from ``features`` (1, F)."""
     seen = torch.from_numpy(agent.read(observation))
     first, size = 0, features.shape[1]
     for key, count in zip(agent.spec.observation, agent.network.sizes.tolist(), strict=True):
@@ -81,7 +89,7 @@ def _log_probability(
         first += count
     seen = torch.cat([seen[:, :first], features, seen[:, first + size :]], 1)
     hidden, _ = agent.network(seen)
-    action, _ = agent.network.choose(hidden, lambda logits: logits.argmax(1))
-    logits = agent.network.logits(hidden, action)
-    chosen = [part.log_softmax(1).gather(1, action[:, k : k + 1]) for k, part in enumerate(logits)]
+    taken = torch.from_numpy(np.reshape(action, (1, -1)))
+    logits = agent.network.logits(hidden, taken)
+    chosen = [part.log_softmax(1).gather(1, taken[:, k : k + 1]) for k, part in enumerate(logits)]
     return torch.cat(chosen).sum()

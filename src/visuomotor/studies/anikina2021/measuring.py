@@ -15,6 +15,7 @@ from visuomotor.instruments.simulated.lit_camera import LiquidLensCameraConfig
 from visuomotor.instruments.simulated.lit_scenes import scene_pool
 from visuomotor.models.detectors import detector
 from visuomotor.studies.anikina2021.episodes import CameraEpisode, camera_episodes
+from visuomotor.tasks import camera_control
 from visuomotor.tasks.camera_control import CameraControlTask
 from visuomotor.vision.exposure import is_usable
 from visuomotor.zoo import load_policy
@@ -82,8 +83,6 @@ def unseen_env(config: StudyConfig, policy: Policy, **camera: Any) -> Visuomotor
     rig = LiquidLensCamera(
         replace(config.camera, **camera), scenes, min(config.cells, config.episodes), config.seed
     )
-    from visuomotor.tasks import camera_control
-
     task: CameraControlTask = camera_control.build(policy.spec.config)
     return VisuomotorEnv(rig, task)
 
