@@ -49,26 +49,27 @@ def learning_curves(
     path: Path, curves: Mapping[str, Curve], losses: Mapping[str, Mapping[str, Sequence[float]]]
 ) -> None:
     """Anikina2021, figure 3: steps to focus while learning, and success; the losses beside."""
+    styles = {"policy": "-", "value": "--", "guidance": ":"}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.2), dpi=110, layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         for row, (name, curve) in enumerate(curves.items()):
-            colour = COLOURS[row % len(COLOURS)]
-            left.plot(curve.step, curve.mean_steps, "-o", ms=2.5, color=colour, label=name)
+            colour, thousands = COLOURS[row % len(COLOURS)], np.array(curve.step) / 1e3
+            left.plot(thousands, curve.mean_steps, "-o", ms=2.5, color=colour, label=name)
             success = 100 * np.array(curve.success)
-            middle.plot(curve.step, success, "-o", ms=2.5, color=colour, label=name)
+            middle.plot(thousands, success, "-o", ms=2.5, color=colour, label=name)
             for loss, values in losses.get(name, {}).items():
-                style = {"policy": "-", "value": "--", "guidance": ":"}.get(loss, "-.")
-                right.plot(curve.step, values, style, color=colour, label=f"{name}, {loss}")
+                right.plot(thousands, values, styles[loss], lw=1.2, color=colour)
+        for loss, style in styles.items():
+            right.plot([], [], style, color="#555555", label=f"{loss} loss")
         left.set_ylabel("steps of an episode")
         middle.set_ylabel("success (%)")
         right.set_ylabel("loss")
         right.set_yscale("symlog", linthresh=0.1)
         for axes in (left, middle, right):
-            axes.set_xlabel("time steps")
-            axes.ticklabel_format(axis="x", style="sci", scilimits=(3, 3))
+            axes.set_xlabel("time steps (thousands)")
         left.legend(fontsize=7)
-        right.legend(fontsize=6)
+        right.legend(fontsize=7, loc="upper right", ncols=3, bbox_to_anchor=(1, 1.1))
         save_figure(figure, path)
 
 

@@ -297,3 +297,38 @@ def test_the_results_that_are_kept_are_whole() -> None:
     for row in results.read(Path(study.__file__).with_name("results.json")):
         assert row.commit
         assert not row.commit.endswith("+"), f"{row.metric}: measured with files changed"
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    folder = Path(study.__file__).parent
+    ours = {row.metric: row.ours for row in results.read(folder / "results.json")}
+    text = (folder / "README.md").read_text(encoding="utf-8")
+
+    def percent(metric: str, digits: int = 1) -> str:
+        return f"{100 * ours[metric]:.{digits}f} %".replace("100.0", "100")
+
+    ratios = [round(1 / ours[f"autofocus.time_ratio{end}"]) for end in ("", "_two_stage")]
+    for told in (
+        f"| {ours['autofocus.mean_steps']:.2f}; {percent('autofocus.success')} |",
+        f"| 1/{ratios[0]}; 1/{ratios[1]} |",
+        f"| {ours['autofocus_paper.mean_steps']:.2f}; {percent('autofocus_paper.success')}; "
+        f"{percent('autofocus_paper.sharp', 0)} |",
+        f"| {ours['phase_shift.mean_steps']:.1f}, {ours['phase_shift.seconds']:.0f} s; "
+        f"{percent('phase_shift.success')} |",
+        f"| {ours['tenengrad.mean_steps']:.1f}, {ours['tenengrad.seconds']:,.0f} s; "
+        f"{percent('tenengrad.success')} |",
+        f"| {ours['exposure.mean_steps']:.2f}; {percent('exposure.success')} |",
+        f"| {ours['exposure_anywhere.mean_steps']:.2f}; {percent('exposure_anywhere.success')} |",
+        f"| {ours['exposure.auto.mean_steps']:.2f}; {percent('exposure.auto.success')} |",
+        f"| {percent('exposure.best_fixed', 0)} |",
+        f"| {percent('both.detection_recovered')} of 978, in {ours['both.mean_steps']:.1f} steps |",
+        f"| {percent('grid.success')} in {ours['grid.exposures']:.0f} and "
+        f"{ours['grid_relative.exposures']:.0f} of 50 pictures |",
+        f"| {ours['training.exposure.minutes']:.0f} and {ours['training.focus.minutes']:.0f} min |",
+    ):
+        assert told in text
+    for kind in drawing.WEATHER:
+        agents, best = (ours[f"beyond.{kind}.{who}.detected"] for who in ("agents", "best_setting"))
+        assert agents >= best
+    for figure in folder.glob("*.png"):
+        assert f"({figure.name})" in text
