@@ -27,7 +27,7 @@ from visuomotor.studies.anikina2021 import comparing, drawing, learning, looking
 from visuomotor.studies.anikina2021.episodes import CameraEpisode, summarise
 from visuomotor.studies.job import Job, paper_numbers
 from visuomotor.training.on_policy import OnPolicyConfig
-from visuomotor.zoo import load_policy
+from visuomotor.zoo import load_policy, names
 
 SMALL = study.CONFIG(episodes=8, cells=4, scenes=6, figure4_pictures=60)
 QUICK = OnPolicyConfig(
@@ -145,6 +145,23 @@ def test_the_shipped_policies_do_what_is_said_of_them(tmp_path: Path) -> None:
     config = job.config
     ratio = found["autofocus.mean_steps"] / measuring.sweeps(config).full
     assert found["autofocus.time_ratio"] == pytest.approx(ratio), "both take 5 s for a picture"
+
+
+def test_no_policy_that_ships_needs_another_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BRISQUE is in the rewards of the paper's preset, which nobody counts here."""
+
+    def missing(*args: Any) -> None:
+        raise vm.InputError('pip install "visuomotor[brisque]"')
+
+    monkeypatch.setattr("visuomotor.tasks.camera_reader.Brisque.load", missing)
+    for name in names():
+        load_policy(name)
+    study.autofocus_paper(make_job(tmp_path))
+    found = measured(make_job(tmp_path))
+    assert found["autofocus_paper.success"] >= 0.8
+    assert found["autofocus_paper.mean_steps"] <= 3
 
 
 def test_a_recording_that_is_absent_is_said_so(tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ def test_a_box_too_small_for_brisque_is_widened(
     """A detector may take a few pixels for its object."""
     model = toy_brisque(tmp_path)
     reader = CameraReader(replace(FOCUS, quality="brisque", brisque_model=model), *4 * [True])
+    reader.prepare()
     frame = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     top, left = np.minimum(place, 64 - np.array(size))
     (found,) = reader.quality(frame[None], np.array([[top, left, *size]]))
@@ -711,8 +712,9 @@ def test_for_a_person_brisque_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("visuomotor.tasks.camera_reader.Brisque.load", missing)
     config = replace(PRESETS["paper focus"], observation=("levels",), detector="aruco")
+    task = CameraControlTask(config)  # policies for it load without
     with pytest.raises(InputError, match="BRISQUE"):
-        CameraControlTask(config)
+        VisuomotorEnv(ShownCamera(), task)
     VisuomotorEnv(ShownCamera(), CameraControlTask(config, for_a_person=True)).reset(seed=0)
 
 

@@ -127,6 +127,7 @@ class CameraControlTask:
                 f"{NAME}: quality: expected 'brisque' on an instrument that does not know its "
                 f"focus, got 'truth' on {type(instrument).__name__}"
             )
+        self._reader.prepare()
         self._cells = CameraCells.empty(
             instrument.num_cells, self.config.history, self._reader.size
         )

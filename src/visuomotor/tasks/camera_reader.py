@@ -61,8 +61,15 @@ class CameraReader:
         self._details = details
         self._encoder = encoder(config.encoder, config.encoder_weights) if features else None
         self._detector = detector(config.detector) if objects else None
-        by_brisque = quality and config.quality == "brisque"
-        self._brisque = Brisque.load(config.brisque_model) if by_brisque else None
+        self._by_brisque = quality and config.quality == "brisque"
+        self._brisque_model = config.brisque_model
+        self._brisque: Brisque | None = None
+
+    def prepare(self) -> None:
+        """Load what is needed for pictures alone. InputError where BRISQUE's model is missing:
+        policies that were trained with it load, and act, without."""
+        if self._by_brisque and self._brisque is None:
+            self._brisque = Brisque.load(self._brisque_model)
 
     @property
     def size(self) -> int:

@@ -83,7 +83,8 @@ def unseen_env(config: StudyConfig, policy: Policy, **camera: Any) -> Visuomotor
     rig = LiquidLensCamera(
         replace(config.camera, **camera), scenes, min(config.cells, config.episodes), config.seed
     )
-    task: CameraControlTask = camera_control.build(policy.spec.config)
+    # Nobody is rewarded here, so that the paper's preset does without the model of BRISQUE.
+    task: CameraControlTask = camera_control.build({**policy.spec.config, "quality": "truth"})
     return VisuomotorEnv(rig, task)
 
 
