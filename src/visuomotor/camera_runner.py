@@ -119,7 +119,8 @@ class _Run:
                 failure, events = in_words(error), {"aborted"}
             except Exception as error:
                 failure, events = in_words(error), {"error"}
-        verdict = judge_camera(looks, self._task.config.control, succeeded, events)
+        asked = self._task.config
+        verdict = judge_camera(looks, asked.control, succeeded, events, asked.sharp_px)
         returned = False
         if verdict not in GOOD_ENDS and looks:
             try:

@@ -18,6 +18,7 @@ from visuomotor.agents.camera_searches import AutoExposure
 from visuomotor.agents.hierarchical import HierarchicalPolicy
 from visuomotor.agents.ppo import PpoConfig
 from visuomotor.agents.untried import UntriedPolicy
+from visuomotor.camera_runner import control_camera
 from visuomotor.checkpoint import load_checkpoint
 from visuomotor.configs import from_plain, to_plain
 from visuomotor.models.actor_critic import ActorCriticConfig
@@ -162,6 +163,16 @@ def test_no_policy_that_ships_needs_another_package(
     found = measured(make_job(tmp_path))
     assert found["autofocus_paper.success"] >= 0.8
     assert found["autofocus_paper.mean_steps"] <= 3
+
+
+def test_the_papers_preset_does_not_call_sharp_what_it_only_detected() -> None:
+    env = measuring.unseen_env(replace(SMALL, cells=4), load_policy("dasha-focus"))
+    env.reset(seed=0)
+    rig = env.instrument
+    rig.exposure.move_to(rig.best_exposure_us(), np.arange(4))
+    ends = control_camera(rig, load_policy("dasha-focus-paper"), start=30.0)
+    assert {end.verdict for end in ends} <= {"detected", "no_object", "too_dark", "saturated"}
+    assert "detected" in {end.verdict for end in ends}
 
 
 def test_a_recording_that_is_absent_is_said_so(tmp_path: Path) -> None:

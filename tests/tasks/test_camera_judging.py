@@ -35,7 +35,7 @@ CONTROLS = ("exposure", "focus", "both")
 
 
 def judge(*looks: CameraLook, control: str = "both", done: bool = False, event: str = ""):
-    return judge_camera(looks, control, done, {event} - {""})
+    return judge_camera(looks, control, done, {event} - {""}, sharp_px=1.5)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,13 @@ def test_what_was_asked_for(control: str, end: str) -> None:
     found = judge(GOOD, SEEN, control=control, done=True)
     assert found == end
     assert found in GOOD_ENDS
+
+
+def test_a_detection_that_is_enough_is_not_called_sharp() -> None:
+    for control in ("focus", "both"):
+        found = judge_camera([GOOD, SEEN], control, True, set(), sharp_px=None)
+        assert found == "detected"
+        assert found in GOOD_ENDS
 
 
 def test_a_blurred_object_and_none_at_all() -> None:
@@ -86,7 +93,7 @@ def test_failures_come_first() -> None:
         for done in (False, True):
             assert judge(*looks, done=done, event="error") is CameraVerdict.ERROR
             assert judge(*looks, done=done, event="aborted") is CameraVerdict.ABORTED
-    assert judge_camera([GOOD], "both", True, {"error", "aborted"}) is CameraVerdict.ERROR
+    assert judge_camera([GOOD], "both", True, {"error", "aborted"}, 1.5) is CameraVerdict.ERROR
 
 
 def test_without_a_look_nothing_is_known() -> None:
@@ -103,18 +110,21 @@ def test_stopped_in_the_first_look_is_aborted_not_an_error() -> None:
     st.sampled_from(CONTROLS),
     st.booleans(),
     st.sets(st.sampled_from(["error", "aborted"])),
+    st.none() | st.just(1.5),
 )
 @settings(deadline=None)
 def test_always_one_verdict_and_good_only_where_the_task_was_done(
-    looks, control, done, events
+    looks, control, done, events, sharp_px
 ) -> None:
-    found = judge_camera(looks, control, done, events)
+    found = judge_camera(looks, control, done, events, sharp_px)
     assert found in EXPLANATIONS
     if found in GOOD_ENDS:
         assert done
         assert not events
     if done and not events and looks:
         assert found in GOOD_ENDS
+    if found is CameraVerdict.SHARP:
+        assert sharp_px is not None
     if found is CameraVerdict.BLURRED:
         assert any(look.detected for look in looks)
     if found is CameraVerdict.NO_OBJECT:

@@ -17,6 +17,7 @@ class CameraVerdict(StrEnum):
 
     SHARP = "sharp"
     EXPOSED = "exposed"
+    DETECTED = "detected"
     BLURRED = "blurred"
     NO_OBJECT = "no_object"
     TOO_DARK = "too_dark"
@@ -29,6 +30,7 @@ class CameraVerdict(StrEnum):
 EXPLANATIONS = {
     CameraVerdict.SHARP: "the object was detected and is sharp",
     CameraVerdict.EXPOSED: "the picture is well exposed",
+    CameraVerdict.DETECTED: "an object was detected, sharp or not: this policy asks no more",
     CameraVerdict.BLURRED: "an object was detected, but sharp at no lens value that was tried",
     CameraVerdict.NO_OBJECT: "the picture is well exposed, but no object was detected in it",
     CameraVerdict.TOO_DARK: "even the longest exposure that was tried shows nothing",
@@ -38,7 +40,7 @@ EXPLANATIONS = {
     CameraVerdict.ERROR: "the instrument or the policy failed",
 }
 
-GOOD_ENDS = frozenset({CameraVerdict.SHARP, CameraVerdict.EXPOSED})
+GOOD_ENDS = frozenset({CameraVerdict.SHARP, CameraVerdict.EXPOSED, CameraVerdict.DETECTED})
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,15 @@ class CameraResult:
 
 
 def judge_camera(
-    looks: Sequence[CameraLook], control: str, succeeded: bool, events: Collection[str]
+    looks: Sequence[CameraLook],
+    control: str,
+    succeeded: bool,
+    events: Collection[str],
+    sharp_px: float | None,
 ) -> CameraVerdict:
     """The verdict on one run: every look in order, what was controlled (``exposure``, ``focus`` or
-    ``both``), whether the task was done, and what else happened ("error", "aborted").
+    ``both``), whether the task was done, what else happened ("error", "aborted"), and the blur at
+    which the task counts as done; None where a detection is enough.
 
     Order: error, aborted, what was asked for, saturated, too_dark, timed_out, blurred, no_object.
     """
@@ -95,7 +102,9 @@ def judge_camera(
     if not looks:
         return CameraVerdict.ERROR
     if succeeded:
-        return CameraVerdict.EXPOSED if control == "exposure" else CameraVerdict.SHARP
+        if control == "exposure":
+            return CameraVerdict.EXPOSED
+        return CameraVerdict.DETECTED if sharp_px is None else CameraVerdict.SHARP
     shortest = min(looks, key=lambda look: look.exposure_us)
     longest = max(looks, key=lambda look: look.exposure_us)
     if shortest.saturated > LARGEST_BLANK:
