@@ -239,15 +239,13 @@ def test_the_shipped_policies_solve_every_start_of_their_views(tmp_path) -> None
         if policy not in zoo.names():
             continue
         row = rows["shipped.exp3.train" if part == "exp3" else f"shipped.{part}.accuracy"]
+        # Another processor rounds otherwise, and the last bits of its pictures were never seen.
         learned_on = load_checkpoint(zoo.path_of(policy)).provenance["stack_digest"]
-        if row.config["stack_digest"] == learned_on:
-            assert row.ours == 1.0
-        else:  # another processor rounds otherwise: the last bits of its pictures were never seen
-            assert row.ours >= 0.99
-    for part in ("exp1", "exp2"):
-        if study.SHIPPED[part] in zoo.names():
+        same = row.config["stack_digest"] == learned_on
+        assert row.ours == 1.0 if same else row.ours >= 0.99
+        if part in ("exp1", "exp2"):
             steps = [rows[f"shipped.{part}.{k}"].ours for k in ("mean_steps", "optimal_steps")]
-            assert steps[0] <= 1.05 * steps[1]
+            assert steps[0] <= (1.05 if same else 1.1) * steps[1]
 
 
 def test_the_results_that_are_kept_are_whole() -> None:
