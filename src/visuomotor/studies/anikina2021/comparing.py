@@ -36,7 +36,7 @@ def _ppo(gamma: float, reward_unit: float) -> OnPolicyConfig:
 
 LEARNING = {"phase": _ppo(0.97, 5.0), "tenengrad": _ppo(0.99, 10.0)}
 """The same PPO; each by the size of its rewards. How far ahead it looks (gamma) was tried for the
-phase-shift agent alone, which learns hardly anything with 0.99 in as many steps."""
+phase-shift agent alone: with 0.99 and 10.0 it was slower, and stopped after 41,000 time steps."""
 
 
 @dataclass(frozen=True)
